@@ -1,0 +1,1 @@
+"""Kessai: a self-hosted card payment gateway."""

@@ -1,0 +1,5 @@
+"""The operator's hand."""
+
+
+def main() -> None:
+    raise SystemExit("kessai: not yet")
