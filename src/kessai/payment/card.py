@@ -221,3 +221,7 @@ class Card:
     security_code: SecurityCode | None = None
     brand: Brand | None = None
     """The brand of the BIN, or the one the merchant named where the BIN is unknown."""
+
+
+PUBLISHED_TEST_NUMBERS: Final = frozenset({"6222040000030012"})
+"""Numbers that schemes publish for tests although their check digit is wrong; good for test merchants only."""

@@ -1,0 +1,113 @@
+"""Links to acquirers: whom we speak to. The contract; I/O lives in the `link.py` of each folder.
+
+`send` returns an outcome and never raises for what a link can suffer: a refused connection is `Failed`, a cut one or a
+missing answer `Unknown`. The gateway bounds the wait; a link may bound it further.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from typing import Final, Protocol
+
+from kessai.payment.card import Card
+from kessai.payment.lifecycle import Operation, Outcome
+from kessai.payment.merchant import Terms
+from kessai.payment.money import Money
+from kessai.payment.options import PaymentOption
+
+FACTS: Final[Mapping[str, str]] = {
+    "approval_code": "the code by which the issuer approved (ISO 8583 DE 38)",
+    "response_code": "the acquirer's response code (DE 39, or the processor's own)",
+    "response_category": "three-digit category of a Japanese acquirer",
+    "response_details": "the processor's remark on the response code",
+    "acquirer_name": "the acquirer that the message was forwarded to",
+    "network_transaction_id": "the card network's id of the transaction",
+    "stan": "systems trace audit number (DE 11)",
+    "rrn": "retrieval reference number (DE 37)",
+    "avs_code": "address verification result",
+    "avs_raw": "the same in the processor's own code",
+    "cvn_code": "security code verification result",
+    "cvn_raw": "the same in the processor's own code",
+    "cavv_code": "result of the cardholder authentication value",
+    "cavv_raw": "the same in the processor's own code",
+    "advice_code": "merchant advice",
+    "advice_raw": "the same in the processor's own code",
+    "auth_indicator": "kind of authorization, as the network confirms it",
+    "sales_slip_number": "sales slip number of a Japanese acquirer",
+    "merchant_number": "the merchant's number at the acquirer",
+    "terminal_id": "terminal that the acquirer booked it on",
+    "balance": "what is left on a prepaid card, as decimal text",
+    "insight_category": "two-digit retry category of a decline",
+    "reconciliation_id": "the id that the acquirer's reports carry",
+    "risk_score": "score of the risk rules",
+    "risk_profile": "risk profile that spoke",
+}
+"""Everything an answer may say, by its neutral name. Values are text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One message to an acquirer. The card lives for this exchange only."""
+
+    merchant_id: str
+    transaction_id: int
+    operation: Operation
+    amount: Money
+    stan: str
+    rrn: str
+    sent_at: datetime
+    card: Card | None = None
+    option: PaymentOption | None = None
+    flags: frozenset[str] = frozenset()
+    original: Mapping[str, str] | None = None
+    """STAN, RRN, approval code and slip number of the exchange that this one follows."""
+    original_id: int | None = None
+    is_repeat: bool = False
+    """A marked repeat: the acquirer may have done this already and must not do it twice."""
+    scenario: str | None = None
+    """An outcome asked for by name; only a simulator looks at it, only test merchants' requests carry one."""
+
+
+class Acquirer(Protocol):
+    """A link to one acquirer."""
+
+    async def send(self, exchange: Exchange) -> Outcome:
+        """Exchange one message; never raises for a fault of the link. Cancelled when the gateway's deadline passes."""
+        ...
+
+    def trace(self, now: datetime) -> tuple[str, str]:
+        """The next STAN (six digits) and RRN (twelve) of this link."""
+        ...
+
+    def on_late_answer(self, handler: Callable[[Exchange, Outcome], None]) -> None:
+        """Whom to tell of an answer that came after its exchange was given up."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Personality:
+    """How one kind of account at an acquirer behaves: its name, its link and the terms it begins with."""
+
+    name: str
+    title: str
+    link: str
+    """Folder of the link that serves it."""
+    simulated: bool
+    terms: Terms
+
+
+def personalities() -> Mapping[str, Personality]:
+    """Every personality that an installed link offers, by name."""
+    found: dict[str, Personality] = {}
+    for folder in ("simulator",):
+        found.update(import_module(f"kessai.acquirers.{folder}.personalities").PERSONALITIES)
+    return found
+
+
+def load(folder: str) -> Acquirer:
+    """Connect the link of a folder: its `link.py` offers `connect()`."""
+    link: Acquirer = import_module(f"kessai.acquirers.{folder}.link").connect()
+    return link

@@ -1,0 +1,485 @@
+"""Authentication: who claims to call, whether that is so, and the mirror that signs. Pure.
+
+Two schemes say who a merchant is: an HTTP signature (a MAC over listed headers under a shared secret) and a JWT (under
+the same secret, or under the private key of a registered certificate). The shell asks `claim` whom a request names,
+loads that merchant and that key, and asks `verify`. Both answer with a value; nothing a client sends makes them raise.
+
+The public answer is one and the same for nearly every `Failure`; its `explanation` is for the operator: what was
+expected, what came. It is one line of ASCII and holds no secret, no MAC we computed and no header that is a credential.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+from kessai.dialects import HttpRequest
+from kessai.dialects.cybersource import jwt
+from kessai.dialects.cybersource.jwt import (
+    LEEWAY_S,
+    METHODS_WITH_DIGEST,
+    TOKEN_LIFE_S,
+    Certificate,
+    SharedSecret,
+    read_instant,
+    sha256_base64,
+    sign_jwt_hs256,
+)
+
+__all__ = ["Certificate", "SharedSecret", "claim", "sign", "sign_jwt_hs256", "verify"]
+
+WINDOW_S: Final = 300
+SIGNATURE_LIMIT: Final = 4096
+EXPLANATION_LIMIT: Final = 1500
+
+AUTHENTICATION_FAILED: Final = b'{"response":{"rmsg":"Authentication Failed"}}'
+DATE_MISSING: Final = b'{"response":{"rmsg":"Authentication Failed: no Date or v-c-date header was sent"}}'
+
+# What every signature covers, each by one of these names; a digest besides, where there is a body.
+COVERED: Final = (("host",), ("date", "v-c-date"), ("request-target",), ("v-c-merchant-id",))
+MAC_ALGORITHMS: Final = frozenset({"hmacsha256", "hmac-sha256"})
+
+_PARAMETERS: Final = frozenset({"keyid", "algorithm", "headers", "signature"})
+_ONCE: Final = ("signature", "authorization", "date", "v-c-date", "digest", "host", "v-c-merchant-id")
+_SHOWN: Final = frozenset({"date", "v-c-date", "digest", "host", "v-c-merchant-id", "request-target"})
+
+_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_PARAMETER: Final = re.compile(r'[ \t]*([A-Za-z]+)[ \t]*=[ \t]*"([^"]*)"[ \t]*(,|\Z)', re.ASCII)
+_LABEL: Final = re.compile(r"\(request-target\)|[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+_PORT: Final = re.compile(r":[0-9]{1,5}\Z", re.ASCII)
+
+_NOBODY: Final = SharedSecret("", bytes(32), "")
+"""Stands in for an unknown key, so that it takes as long as a known one."""
+
+
+class Scheme(Enum):
+    SIGNATURE = "signature"
+    JWT = "jwt"
+
+
+class Reason(Enum):
+    """Why a request is not from whom it says, in order of precedence."""
+
+    NO_CREDENTIALS = "no-credentials"
+    MALFORMED = "malformed"
+    ALGORITHM = "algorithm"
+    DATE_MISSING = "date-missing"
+    NOT_SIGNED = "not-signed"
+    UNKNOWN_KEY = "unknown-key"
+    SIGNATURE = "signature"
+    KEY_NOT_VALID = "key-not-valid"
+    HOST = "host"
+    DATE = "date"
+    DIGEST = "digest"
+    CLAIM = "claim"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that is answered with 401; the explanation may stand in a log or a header."""
+
+    reason: Reason
+    explanation: str
+
+    @property
+    def body(self) -> bytes:
+        """The public answer, which does not say which check failed; only a missing date is named."""
+        return DATE_MISSING if self.reason is Reason.DATE_MISSING else AUTHENTICATION_FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRequest:
+    """The parts of an HTTP signature: the string as the client's own list orders it, and the MAC that came with it."""
+
+    text: str
+    mac: bytes
+    host: str
+    dates: tuple[str, ...]
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a request says of itself; nothing of it is verified."""
+
+    scheme: Scheme
+    merchant_id: str
+    """The transacting merchant."""
+    key_id: str
+    """Key id of a secret, subject serialNumber of a certificate, or the SHA-256 of one in hex (JWT version 1)."""
+    algorithm: str
+    issuer: str | None = None
+    """Who owns the key, where the request says so (JWT version 2): the merchant or its portfolio."""
+    parts: SignedRequest | jwt.Token = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A request that is from whom it says.
+
+    `replay_id` under `key_id` tells the exact repeat of a request. Leave the merchant out of that comparison: with a
+    meta key, an HTTP signature does not cover which merchant of the portfolio the header names.
+    """
+
+    merchant_id: str
+    key_id: str
+    replay_id: str
+    """`jti`; without one, the SHA-256 in hex of what the token signs; the MAC in hex of an HTTP signature."""
+    expires_at: datetime
+    """From then on a repeat fails by itself."""
+
+
+def claim(request: HttpRequest) -> Claim | Failure:
+    """Say whom a request names, and by which key, without believing it.
+
+    A `Signature` header makes it an HTTP signature; without one, a bearer token is a JWT. What no key could mend is
+    refused here: form, algorithm, and a header list that leaves out what it must cover.
+    """
+    headers = dict(request.headers)
+    try:
+        if len(headers) != len(request.headers):
+            headers = _without_repeated(request, headers)
+        if "signature" in headers:
+            return _claim_signature(request, headers)
+        return _claim_token(headers)
+    except ValueError as error:
+        return _failure(Reason.MALFORMED, str(error))
+
+
+def verify(
+    request: HttpRequest,
+    claimed: Claim,
+    key: SharedSecret | Certificate | None,
+    now: datetime,
+    accepted_hosts: frozenset[str] | None = None,
+    window_s: int = WINDOW_S,
+) -> Verified | Failure:
+    """Check what `claim` read from this request against the key it names; None where there is no such live key.
+
+    The caller passes a key only where its owner is the claimed merchant or a portfolio that contains it. `now` is aware.
+    `accepted_hosts` are names in lower case, one without a port standing for every port; None accepts any.
+    """
+    if isinstance(claimed.parts, SignedRequest):
+        return _verify_signature(request, claimed, claimed.parts, key, now, accepted_hosts, window_s)
+    return _verify_token(request, claimed, claimed.parts, key, now, accepted_hosts, window_s)
+
+
+def sign(
+    *,
+    method: str,
+    target: str,
+    host: str,
+    body: bytes,
+    merchant_id: str,
+    key: SharedSecret,
+    date_text: str,
+    date_name: str = "date",
+    request_target_label: str = "request-target",
+) -> dict[str, str]:
+    """The headers of an HTTP signature, as a merchant's client sends them.
+
+    The signed merchant line holds the key's owner: the merchant itself, unless it is a meta key.
+    """
+    lines = {"host": host, date_name: date_text, request_target_label: f"{method.lower()} {target}"}
+    headers = {"v-c-merchant-id": merchant_id, date_name: date_text, "host": host}
+    if method.upper() in METHODS_WITH_DIGEST:
+        headers["digest"] = lines["digest"] = f"SHA-256={sha256_base64(body)}"
+    lines["v-c-merchant-id"] = key.owner
+    mac = key.mac("\n".join(f"{label}: {value}" for label, value in lines.items()).encode())
+    headers["signature"] = (
+        f'keyid="{key.key_id}", algorithm="HmacSHA256", headers="{" ".join(lines)}", '
+        f'signature="{base64.b64encode(mac).decode("ascii")}"'
+    )
+    return headers
+
+
+def _without_repeated(request: HttpRequest, headers: dict[str, str]) -> dict[str, str]:
+    """Only the headers that were sent once; ValueError where one that decides who calls was not."""
+    times = Counter(name for name, _ in request.headers)
+    for name in _ONCE:
+        if times[name] > 1:
+            raise ValueError(f"header {name} was sent {times[name]} times")
+    return {name: value for name, value in headers.items() if times[name] == 1}
+
+
+def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | Failure:
+    given = _parameters(headers["signature"])
+    if given["algorithm"].lower() not in MAC_ALGORITHMS:
+        return _failure(Reason.ALGORITHM, f"algorithm '{given['algorithm']}' is not HmacSHA256")
+    mac = binascii.a2b_base64(given["signature"], strict_mode=True)
+    if len(mac) != 32:
+        raise ValueError(f"the signature is {len(mac)} bytes long instead of 32")
+    if "date" not in headers and "v-c-date" not in headers:
+        return _failure(Reason.DATE_MISSING, "neither a Date nor a v-c-date header was sent")
+    listed = _signed_list(given["headers"])
+    absent = [" or ".join(names) for names in COVERED if not any(name in listed for name in names)]
+    if request.body and "digest" not in listed:
+        absent.append("digest (there is a body)")
+    if absent:
+        return _failure(Reason.NOT_SIGNED, f"the signed list '{given['headers']}' does not have {', '.join(absent)}")
+    lines = []
+    for name, label in listed.items():
+        value = f"{request.method.lower()} {request.target}" if name == "request-target" else headers.get(name)
+        if value is None:
+            return _failure(Reason.NOT_SIGNED, f"header {name} is listed as signed but was not sent once")
+        lines.append(f"{label}: {value}")
+    text = "\n".join(lines)
+    if text.count("\n") != len(lines) - 1:
+        raise ValueError("a signed header contains a line break")
+    return Claim(
+        scheme=Scheme.SIGNATURE,
+        merchant_id=_id("v-c-merchant-id", headers["v-c-merchant-id"]),
+        key_id=_id("keyid", given["keyid"]),
+        algorithm="HmacSHA256",
+        parts=SignedRequest(
+            text=text,
+            mac=mac,
+            host=headers["host"],
+            dates=tuple(headers[name] for name in ("date", "v-c-date") if name in listed),
+            digest=headers["digest"] if "digest" in listed else None,
+        ),
+    )
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """The pairs of a `Signature` header, names in lower case: all of the four, each once, and no other."""
+    if len(text) > SIGNATURE_LIMIT:
+        raise ValueError(f"the Signature header is {len(text)} characters long, at most {SIGNATURE_LIMIT} are read")
+    given: dict[str, str] = {}
+    place, more = 0, True
+    while more:
+        pair = _PARAMETER.match(text, place)
+        if pair is None:
+            raise ValueError(f'the Signature header is not name="value" from character {place + 1} on')
+        name = pair[1].lower()
+        if name in given or name not in _PARAMETERS:
+            raise ValueError(f"{name} in the Signature header {'comes twice' if name in given else 'is unknown'}")
+        given[name] = pair[2]
+        place, more = pair.end(), pair[3] == ","
+    if len(given) < len(_PARAMETERS):
+        raise ValueError(f"the Signature header lacks {', '.join(sorted(_PARAMETERS - given.keys()))}")
+    return given
+
+
+@lru_cache(maxsize=256)
+def _signed_list(text: str) -> dict[str, str]:
+    """A header list in its order: name in lower case to label as listed. Shared between requests: read only."""
+    listed: dict[str, str] = {}
+    for label in text.replace(",", " ").split():
+        if _LABEL.fullmatch(label) is None:
+            raise ValueError(f"'{label}' in the signed list is not a header's name")
+        name = "request-target" if label == "(request-target)" else label.lower()
+        if name in listed:
+            raise ValueError(f"the signed list names {name} twice")
+        listed[name] = label
+    return listed
+
+
+def _claim_token(headers: dict[str, str]) -> Claim | Failure:
+    scheme, _, text = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return _failure(Reason.NO_CREDENTIALS, "neither a Signature header nor a bearer token was sent")
+    token = jwt.read(text.strip(" "))
+    if token.header.alg not in jwt.ALGORITHMS:
+        return _failure(Reason.ALGORITHM, f"alg '{token.header.alg}' is not one of {', '.join(jwt.ALGORITHMS)}")
+    if token.fingerprint is None:
+        merchant_id = _id("claim v-c-merchant-id", token.claims.merchant)
+        key_id, issuer = _id("kid", token.header.kid), _id("claim iss", token.claims.iss)
+    else:
+        merchant_id = _id("v-c-merchant-id of the token's header", token.header.merchant)
+        key_id, issuer = token.fingerprint, None
+    if token.claims.jti is not None:
+        _id("claim jti", token.claims.jti)
+    sent = headers.get("v-c-merchant-id", merchant_id)
+    if sent != merchant_id:
+        return _failure(Reason.CLAIM, f"header v-c-merchant-id is '{sent}', the token says '{merchant_id}'")
+    return Claim(
+        scheme=Scheme.JWT,
+        merchant_id=merchant_id,
+        key_id=key_id,
+        algorithm=token.header.alg,
+        issuer=issuer,
+        parts=token,
+    )
+
+
+def _id(name: str, value: str | None) -> str:
+    if value is None or _ID.fullmatch(value) is None:
+        raise ValueError(f"{name} is {'missing' if value is None else 'not 1 to 128 visible ASCII characters'}")
+    return value
+
+
+def _verify_signature(
+    request: HttpRequest,
+    claimed: Claim,
+    signed: SignedRequest,
+    key: SharedSecret | Certificate | None,
+    now: datetime,
+    accepted_hosts: frozenset[str] | None,
+    window_s: int,
+) -> Verified | Failure:
+    if not isinstance(key, SharedSecret) or key.key_id != claimed.key_id:
+        hmac.compare_digest(_NOBODY.mac(_octets(signed.text)), signed.mac)
+        return _unknown_key(claimed)
+    is_signed = hmac.compare_digest(key.mac(_octets(signed.text)), signed.mac)
+    if not is_signed and key.owner != claimed.merchant_id:
+        is_signed = hmac.compare_digest(key.mac(_octets(_signed_as(key.owner, signed.text))), signed.mac)
+    digest = f"SHA-256={sha256_base64(request.body)}"
+    other_digest = ""
+    if signed.digest is not None and signed.digest[:8].upper() + signed.digest[8:] != digest:
+        other_digest = f"digest is '{signed.digest}', the {len(request.body)} bytes received give '{digest}'"
+    if not is_signed:
+        meta = f", or with its owner {key.owner} as v-c-merchant-id" if key.owner != claimed.merchant_id else ""
+        besides = f"; besides, {other_digest}" if other_digest else ""
+        expected = f"the signature is not the HmacSHA256 under key {claimed.key_id} of: {_shown(signed.text)}"
+        return _failure(Reason.SIGNATURE, expected + meta + besides)
+    if not _accepts(accepted_hosts, signed.host):
+        return _failure(Reason.HOST, f"host '{signed.host}' is not one that this server accepts")
+    instants = []
+    for text in signed.dates:
+        instant = _near(text, "date", now, window_s)
+        if isinstance(instant, Failure):
+            return instant
+        instants.append(instant)
+    if other_digest:
+        return _failure(Reason.DIGEST, other_digest)
+    return Verified(
+        merchant_id=claimed.merchant_id,
+        key_id=claimed.key_id,
+        replay_id=signed.mac.hex(),
+        expires_at=datetime.fromtimestamp(min(instants) + window_s + 1, UTC),
+    )
+
+
+def _verify_token(
+    request: HttpRequest,
+    claimed: Claim,
+    token: jwt.Token,
+    key: SharedSecret | Certificate | None,
+    now: datetime,
+    accepted_hosts: frozenset[str] | None,
+    window_s: int,
+) -> Verified | Failure:
+    if key is None or claimed.key_id not in key.key_ids or claimed.issuer not in (None, key.owner):
+        hmac.compare_digest(_NOBODY.mac(token.signing_input), token.signature)
+        return _unknown_key(claimed)
+    if not jwt.fits(claimed.algorithm, key):
+        return _failure(Reason.ALGORITHM, f"alg {claimed.algorithm} is not one for the kind of key {claimed.key_id} is")
+    if not jwt.is_signed_by(token, key):
+        parts = "the first two parts as received"
+        return _failure(Reason.SIGNATURE, f"no {claimed.algorithm} signature of {parts} under key {claimed.key_id}")
+    if isinstance(key, Certificate) and not key.valid_from <= now <= key.valid_until:
+        return _failure(Reason.KEY_NOT_VALID, f"certificate is valid from {key.valid_from} until {key.valid_until}")
+    claims = token.claims
+    if token.fingerprint is not None:
+        issued = _near(claims.iat, "claim iat", now, window_s)
+        last = issued if isinstance(issued, Failure) else issued + window_s
+    else:
+        last = _token_end(claims, now)
+    if isinstance(last, Failure):
+        return last
+    if token.fingerprint is None:
+        if (claims.method or "").upper() != request.method.upper():
+            return _failure(Reason.CLAIM, f"claim request-method is '{claims.method}', the method '{request.method}'")
+        if claims.path not in (request.target, request.path):
+            return _failure(Reason.CLAIM, f"claim request-resource-path is '{claims.path}', not '{request.target}'")
+        if not _accepts(accepted_hosts, claims.host):
+            return _failure(Reason.HOST, f"claim request-host is '{claims.host}', not one that this server accepts")
+    other_digest = _other_digest_claim(claims, request.body)
+    if other_digest is not None:
+        return _failure(Reason.DIGEST, other_digest)
+    return Verified(
+        merchant_id=claimed.merchant_id,
+        key_id=claimed.key_id,
+        replay_id=claims.jti or hashlib.sha256(token.signing_input).hexdigest(),
+        expires_at=datetime.fromtimestamp(last + 1, UTC),
+    )
+
+
+def _token_end(claims: jwt.Claims, now: datetime) -> int | Failure:
+    """The last second in which a version 2 token is accepted."""
+    issued, expiry, now_s = read_instant(claims.iat), read_instant(claims.exp), int(now.timestamp())
+    if issued is None or expiry is None:
+        return _failure(Reason.DATE, f"claim {'iat' if issued is None else 'exp'} is missing or cannot be read")
+    if not 0 <= expiry - issued <= TOKEN_LIFE_S:
+        return _failure(
+            Reason.DATE, f"the token lives {expiry - issued} s from iat to exp, 0 to {TOKEN_LIFE_S} are allowed"
+        )
+    if issued > now_s + LEEWAY_S:
+        return _failure(Reason.DATE, f"claim iat is {issued - now_s} s ahead of our clock, {LEEWAY_S} s are allowed")
+    if expiry < now_s - LEEWAY_S:
+        return _failure(Reason.DATE, f"the token expired {now_s - expiry} s ago by our clock, {LEEWAY_S} s are allowed")
+    return expiry + LEEWAY_S
+
+
+def _near(value: int | str | None, name: str, now: datetime, window_s: int) -> int | Failure:
+    """An instant no further from now than the window, in seconds since the epoch."""
+    instant = read_instant(value)
+    if instant is None:
+        return _failure(Reason.DATE, f"{name} '{value}' cannot be read as a date")
+    ahead_s = instant - int(now.timestamp())
+    if abs(ahead_s) > window_s:
+        way = "ahead of" if ahead_s > 0 else "behind"
+        return _failure(Reason.DATE, f"{name} '{value}' is {abs(ahead_s)} s {way} our clock, {window_s} s are allowed")
+    return instant
+
+
+def _other_digest_claim(claims: jwt.Claims, body: bytes) -> str | None:
+    for algorithm in (claims.digest_algorithm, claims.digest_algorithm_of_node):
+        if algorithm is not None and algorithm.upper() != "SHA-256":
+            return f"the digest's algorithm is '{algorithm}' instead of SHA-256"
+    if claims.digest is None:
+        return f"claim digest is missing, there is a body of {len(body)} bytes" if body else None
+    digest = sha256_base64(body)
+    if claims.digest != digest:
+        return f"claim digest is '{claims.digest}', the {len(body)} bytes received give '{digest}'"
+    return None
+
+
+def _accepts(accepted_hosts: frozenset[str] | None, host: str | None) -> bool:
+    if accepted_hosts is None:
+        return True
+    name = (host or "").lower()
+    return name in accepted_hosts or _PORT.sub("", name) in accepted_hosts
+
+
+def _signed_as(owner: str, text: str) -> str:
+    """The string to sign with the owner of a meta key in the merchant's line, where such clients put it."""
+    lines = text.split("\n")
+    place = next(i for i, line in enumerate(lines) if line[:16].lower() == "v-c-merchant-id:")
+    lines[place] = f"{lines[place][:16]} {owner}"
+    return "\n".join(lines)
+
+
+def _octets(text: str) -> bytes:
+    """The text as it came over the wire, where header values are latin-1; whatever else never equals what was sent."""
+    return text.encode("latin-1", "backslashreplace")
+
+
+def _unknown_key(claimed: Claim) -> Failure:
+    owner = f"{claimed.merchant_id} or a portfolio it belongs to" if claimed.issuer is None else claimed.issuer
+    return _failure(
+        Reason.UNKNOWN_KEY,
+        f"no live {claimed.scheme.value} key '{claimed.key_id}' of {owner} for {claimed.merchant_id}",
+    )
+
+
+def _shown(text: str) -> str:
+    """A string to sign, without the values of headers that may hold a credential."""
+    lines = []
+    for line in text.split("\n"):
+        label = line.partition(":")[0]
+        lines.append(line if label.lower().strip("()") in _SHOWN else f"{label}: ***")
+    return '"' + "\n".join(lines) + '"'
+
+
+def _failure(reason: Reason, explanation: str) -> Failure:
+    safe = explanation[:EXPLANATION_LIMIT].encode("unicode_escape").decode("ascii")
+    return Failure(reason, safe if len(safe) <= EXPLANATION_LIMIT else safe[: EXPLANATION_LIMIT - 3] + "...")

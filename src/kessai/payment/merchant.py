@@ -1,0 +1,73 @@
+"""A merchant, and the terms on which its acquirer and its account work. Pure.
+
+Everything that differs between merchants and decides about a payment is a field of `Terms`: data, stored per merchant,
+changed with `kessai merchant set`. The defaults of a personality stand beside the acquirer (`acquirers`).
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+from kessai.payment.card import Brand
+from kessai.payment.options import Contract
+
+
+class Mode(Enum):
+    TEST = "test"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an account may do. One field is one setting of `kessai merchant set ID name=value`."""
+
+    brands: frozenset[Brand] | None = None
+    """Card brands that the acquirer takes; none named: every brand."""
+    authorization_days: int = 180
+    """Days after which a hold lapses and can no longer be captured."""
+    return_days: int = 180
+    """Days after which a capture or sale can no longer be refunded."""
+    over_capture: Literal["refuse", "allow"] = "refuse"
+    """Whether one capture may exceed what is left of the authorization."""
+    over_refund: Literal["refuse", "allow"] = "refuse"
+    """Whether refunds may exceed what was captured."""
+    partial_reversal: bool = True
+    """Whether a reversal may release a part of the hold."""
+    increments: bool = False
+    """Whether the acquirer offers incremental authorizations."""
+    relaxed_address: bool = False
+    """Whether billing address members may be missing."""
+    relaxed_expiry: bool = False
+    """Whether the card's expiration date may be missing."""
+    strict_options: bool = False
+    """Whether every rule of the Japanese payment options refuses, not only the malformed and contradictory."""
+    excess_decimals: Literal["truncate", "refuse"] = "truncate"
+    """What becomes of amount decimals that the currency does not have."""
+    unique_transaction_id_days: int = 0
+    """Days during which a merchant's transaction id may not be used again; 0: not checked."""
+    unique_reference_minutes: int = 0
+    """Minutes during which a merchant's reference may not be used again; 0: not checked."""
+    review_avs: frozenset[str] = frozenset({"N"})
+    """Address results that put an approved authorization into review."""
+    cutoff: str = "23:00"
+    """Local time of day (`HH:MM`) at which a business day is cut into a settlement."""
+    time_zone: str = "Asia/Tokyo"
+    """IANA zone of the business date and the cut-off."""
+    issuer: str = "standard"
+    """Issuer profile of the expected cardholder schedules."""
+    options: Contract = field(default_factory=Contract)
+    """What the contract allows of the Japanese payment options."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merchant:
+    """One merchant of this gateway. `personality` names the acquirer behind it."""
+
+    id: str
+    personality: str
+    mode: Mode = Mode.TEST
+    terms: Terms = field(default_factory=Terms)
+
+    @property
+    def is_test(self) -> bool:
+        return self.mode is Mode.TEST

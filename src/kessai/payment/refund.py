@@ -1,0 +1,50 @@
+"""Refund: return captured money to the card it came from, all of it or a part. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kessai.payment.lifecycle import Command, Operation, Payment, Prepared, Refusal, Transaction, may_follow
+from kessai.payment.merchant import Merchant
+from kessai.payment.money import Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund(Command):
+    target: int
+    """The sale or capture that is refunded."""
+    amount: Money
+
+
+def prepare(payment: Payment, command: Refund, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:
+    """Check a refund against the sale or capture that it returns; the first refusal that applies is the answer."""
+    target = payment.find(command.target)
+    if target is None:
+        return Refusal.NOT_FOUND
+    refusal = may_follow(payment, target, Operation.REFUND, now)
+    if refusal is not None:
+        return refusal
+    if command.amount.currency is not payment.currency:
+        return Refusal.CURRENCY_MISMATCH
+    if command.amount.minor <= 0:
+        return Refusal.AMOUNT_NOT_POSITIVE
+    if now > target.requested_at + timedelta(days=merchant.terms.return_days):
+        return Refusal.TOO_LATE
+    left = target.approved - payment.refunded(target.id)
+    if command.amount.minor > left and merchant.terms.over_refund == "refuse":
+        return Refusal.AMOUNT_EXCEEDS_CAPTURE
+    return Prepared(
+        transaction=Transaction(
+            id=new_id,
+            payment_id=payment.id,
+            operation=Operation.REFUND,
+            requested=command.amount,
+            requested_at=now,
+            target=target.id,
+            reference=command.reference,
+            merchant_transaction_id=command.merchant_transaction_id,
+            flags=command.flags,
+            option=target.option,
+            warnings=command.warnings,
+            particulars=command.particulars,
+        )
+    )

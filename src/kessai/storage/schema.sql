@@ -1,0 +1,141 @@
+-- What Kessai keeps. Words that SQLite and PostgreSQL share; merchant id first in every key of merchant data.
+-- Instants are milliseconds since 1970 (UTC), money is minor units. `/*clustered*/` marks narrow tables that the
+-- embedded engine keeps in key order without a second copy of the key.
+
+CREATE TABLE merchants (
+    id TEXT NOT NULL PRIMARY KEY,
+    personality TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    terms TEXT NOT NULL,
+    settled_until BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE merchant_keys (
+    merchant_id TEXT NOT NULL,
+    id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    sealed BYTEA,
+    certificate BYTEA,
+    created_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    PRIMARY KEY (merchant_id, id)
+);
+
+CREATE TABLE keysets (
+    merchant_id TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    sealed BYTEA NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, purpose)
+);
+
+CREATE TABLE payments (
+    merchant_id TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    brand TEXT,
+    pan_prefix TEXT NOT NULL,
+    pan_suffix TEXT NOT NULL,
+    expiry TEXT NOT NULL,
+    card BYTEA,
+    fingerprint BYTEA,
+    expires_at BIGINT,
+    PRIMARY KEY (merchant_id, id)
+);
+
+CREATE INDEX payments_expiring ON payments (merchant_id, expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE transactions (
+    merchant_id TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    payment_id BIGINT NOT NULL,
+    operation TEXT NOT NULL,
+    status TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    requested BIGINT NOT NULL,
+    approved BIGINT NOT NULL,
+    hold BIGINT NOT NULL,
+    target_id BIGINT,
+    reference TEXT NOT NULL,
+    merchant_transaction_id TEXT,
+    reason TEXT,
+    stan TEXT NOT NULL,
+    rrn TEXT NOT NULL,
+    flags TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    payment_option TEXT,
+    warnings TEXT NOT NULL,
+    particulars BYTEA NOT NULL,
+    requested_at BIGINT NOT NULL,
+    concluded_at BIGINT,
+    settlement_id BIGINT,
+    lease BIGINT NOT NULL,
+    correlation TEXT NOT NULL,
+    answer_status INTEGER,
+    answer BYTEA,
+    PRIMARY KEY (merchant_id, id)
+);
+
+CREATE INDEX transactions_of_payment ON transactions (merchant_id, payment_id, id);
+
+CREATE INDEX transactions_by_merchants_id ON transactions (merchant_id, merchant_transaction_id, id)
+    WHERE merchant_transaction_id IS NOT NULL;
+
+CREATE INDEX transactions_open ON transactions (merchant_id, id) WHERE status = 'pending';
+
+CREATE INDEX transactions_unsettled ON transactions (merchant_id, id)
+    WHERE settlement_id IS NULL AND status = 'approved' AND operation IN ('sale', 'capture', 'refund', 'credit');
+
+CREATE TABLE entries (
+    merchant_id TEXT NOT NULL,
+    transaction_id BIGINT NOT NULL,
+    line INTEGER NOT NULL,
+    account TEXT NOT NULL,
+    currency TEXT NOT NULL,
+    amount BIGINT NOT NULL,
+    posted_at BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, transaction_id, line)
+) /*clustered*/;
+
+CREATE TABLE settlements (
+    merchant_id TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    currency TEXT NOT NULL,
+    business_date TEXT NOT NULL,
+    captured BIGINT NOT NULL,
+    returned BIGINT NOT NULL,
+    transactions INTEGER NOT NULL,
+    cut_at BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, id)
+);
+
+CREATE TABLE idempotency (
+    merchant_id TEXT NOT NULL,
+    key BYTEA NOT NULL,
+    request BYTEA NOT NULL,
+    transaction_id BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, key)
+) /*clustered*/;
+
+CREATE TABLE events (
+    merchant_id TEXT NOT NULL,
+    transaction_id BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (merchant_id, transaction_id, id)
+) /*clustered*/;
+
+CREATE TABLE jobs (
+    merchant_id TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    transaction_id BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    run_at BIGINT NOT NULL,
+    attempts INTEGER NOT NULL,
+    PRIMARY KEY (merchant_id, id)
+);
+
+CREATE INDEX jobs_waiting ON jobs (merchant_id, run_at) WHERE state = 'waiting';

@@ -1,0 +1,162 @@
+-- begin_payment --
+-- A new payment; its root transaction follows in the same commit.
+INSERT INTO payments (merchant_id, id, version, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at)
+VALUES (:merchant_id, :id, 0, :brand, :pan_prefix, :pan_suffix, :expiry, :card, :fingerprint, :expires_at);
+
+-- claim_payment --
+-- One row back: the payment stands as the caller loaded it, and is now the caller's to add to. None: somebody was faster.
+UPDATE payments
+   SET version = version + 1
+ WHERE merchant_id = :merchant_id AND id = :id AND version = :version
+RETURNING version;
+
+-- begin_transaction --
+-- The intent, before any byte goes to an acquirer.
+INSERT INTO transactions (merchant_id, id, payment_id, operation, status, currency, requested, approved, hold, target_id,
+                          reference, merchant_transaction_id, reason, stan, rrn, flags, facts, payment_option, warnings,
+                          particulars, requested_at, lease, correlation)
+VALUES (:merchant_id, :id, :payment_id, :operation, 'pending', :currency, :requested, 0, :hold, :target_id,
+        :reference, :merchant_transaction_id, NULL, :stan, :rrn, :flags, '{}', :payment_option, :warnings,
+        :particulars, :requested_at, :lease, :correlation);
+
+-- conclude_transaction --
+-- The outcome, once: no row back means that somebody concluded it before us.
+UPDATE transactions
+   SET operation = :operation, status = :status, approved = :approved, reason = :reason, flags = :flags, facts = :facts,
+       concluded_at = :concluded_at, answer_status = :answer_status, answer = :answer
+ WHERE merchant_id = :merchant_id AND id = :id AND status = :expected
+RETURNING id;
+
+-- settle_unknown --
+-- What a clean-up found out about a transaction; the answer that its caller got stays as it was.
+UPDATE transactions
+   SET status = :status, approved = :approved, reason = :reason, facts = :facts, concluded_at = :concluded_at
+ WHERE merchant_id = :merchant_id AND id = :id AND status IN ('pending', 'unknown')
+RETURNING id;
+
+-- give_up_pending --
+-- An open exchange whose road is taken over: its own conclusion will find that it came too late.
+UPDATE transactions
+   SET status = 'unknown', reason = 'timeout', concluded_at = :concluded_at
+ WHERE merchant_id = :merchant_id AND id = :id AND status = 'pending'
+RETURNING id;
+
+-- post_entry --
+INSERT INTO entries (merchant_id, transaction_id, line, account, currency, amount, posted_at)
+VALUES (:merchant_id, :transaction_id, :line, :account, :currency, :amount, :posted_at);
+
+-- record_event --
+INSERT INTO events (merchant_id, transaction_id, id, kind, detail)
+VALUES (:merchant_id, :transaction_id, :id, :kind, :detail);
+
+-- find_payment_of --
+-- The payment that a transaction belongs to.
+SELECT payment_id FROM transactions WHERE merchant_id = :merchant_id AND id = :id;
+
+-- find_by_merchants_id --
+-- The latest transaction that carried the merchant's own id.
+SELECT id, payment_id, requested_at
+  FROM transactions
+ WHERE merchant_id = :merchant_id AND merchant_transaction_id = :merchant_transaction_id AND operation NOT IN ('reversal', 'void')
+ ORDER BY id DESC
+ LIMIT 1;
+
+-- find_by_reference --
+-- The latest new payments since an instant, newest first, to compare references with.
+SELECT id FROM transactions
+ WHERE merchant_id = :merchant_id AND id >= :since AND reference = :reference AND id = payment_id
+ LIMIT 1;
+
+-- load_payment --
+SELECT version, brand, pan_prefix, pan_suffix, expiry, expires_at, card
+  FROM payments
+ WHERE merchant_id = :merchant_id AND id = :id;
+
+-- load_transactions --
+-- The transactions of a payment, oldest first.
+SELECT id, payment_id, operation, status, currency, requested, approved, hold, target_id, reference,
+       merchant_transaction_id, reason, stan, rrn, flags, facts, payment_option, warnings, particulars, requested_at,
+       concluded_at, settlement_id
+  FROM transactions
+ WHERE merchant_id = :merchant_id AND payment_id = :payment_id
+ ORDER BY id;
+
+-- load_answer --
+-- What the merchant was answered.
+SELECT operation, status, answer_status, answer FROM transactions WHERE merchant_id = :merchant_id AND id = :id;
+
+-- load_events --
+SELECT transaction_id, id, kind, detail
+  FROM events
+ WHERE merchant_id = :merchant_id AND transaction_id BETWEEN :first AND :last
+ ORDER BY id;
+
+-- load_entries --
+SELECT transaction_id, line, account, currency, amount, posted_at
+  FROM entries
+ WHERE merchant_id = :merchant_id AND transaction_id = :transaction_id
+ ORDER BY line;
+
+-- claim_key --
+-- One row back: the key is ours. None: it was used before; read_key tells by whom.
+INSERT INTO idempotency (merchant_id, key, request, transaction_id)
+VALUES (:merchant_id, :key, :request, :transaction_id)
+ON CONFLICT (merchant_id, key) DO NOTHING
+RETURNING transaction_id;
+
+-- read_key --
+SELECT i.request, t.status, t.answer_status, t.answer
+  FROM idempotency i JOIN transactions t ON t.merchant_id = i.merchant_id AND t.id = i.transaction_id
+ WHERE i.merchant_id = :merchant_id AND i.key = :key;
+
+-- pending_transactions --
+-- Intents without an outcome that this process did not write.
+SELECT id, payment_id, operation FROM transactions
+ WHERE merchant_id = :merchant_id AND status = 'pending' AND lease <> :lease
+ ORDER BY id;
+
+-- newest_id --
+SELECT MAX(id) FROM transactions WHERE merchant_id = :merchant_id;
+
+-- unsettled --
+-- Payments with something that a cut may collect, oldest first.
+SELECT DISTINCT payment_id FROM transactions
+ WHERE merchant_id = :merchant_id AND settlement_id IS NULL AND status = 'approved'
+   AND operation IN ('sale', 'capture', 'refund', 'credit') AND id > :after AND concluded_at < :cut_at
+ ORDER BY payment_id
+ LIMIT :most;
+
+-- transmit --
+-- A transaction is collected by a batch, once.
+UPDATE transactions
+   SET settlement_id = :settlement_id
+ WHERE merchant_id = :merchant_id AND id = :id AND settlement_id IS NULL AND status = 'approved'
+RETURNING id;
+
+-- add_settlement --
+INSERT INTO settlements (merchant_id, id, currency, business_date, captured, returned, transactions, cut_at)
+VALUES (:merchant_id, :id, :currency, :business_date, :captured, :returned, :transactions, :cut_at);
+
+-- load_settlements --
+SELECT id, currency, business_date, captured, returned, transactions, cut_at
+  FROM settlements WHERE merchant_id = :merchant_id ORDER BY id;
+
+-- expiring --
+-- Payments whose hold lapses by now.
+SELECT id FROM payments WHERE merchant_id = :merchant_id AND expires_at <= :now ORDER BY expires_at LIMIT 200;
+
+-- forget_expiry --
+UPDATE payments SET expires_at = NULL WHERE merchant_id = :merchant_id AND id = :id;
+
+-- all_payments --
+-- Payments in order of their ids, a page at a time.
+SELECT id FROM payments WHERE merchant_id = :merchant_id AND id > :after ORDER BY id LIMIT :most;
+
+-- all_entries --
+-- The whole books of a merchant, in order.
+SELECT transaction_id, line, account, currency, amount, posted_at
+  FROM entries WHERE merchant_id = :merchant_id ORDER BY transaction_id, line;
+
+-- entries_of_strangers --
+-- Merchants that have entries, transactions or payments, known to the gateway or not.
+SELECT DISTINCT merchant_id FROM entries UNION SELECT DISTINCT merchant_id FROM transactions;

@@ -1,0 +1,21 @@
+-- enqueue --
+INSERT INTO jobs (merchant_id, id, kind, transaction_id, state, run_at, attempts)
+VALUES (:merchant_id, :id, :kind, :transaction_id, 'waiting', :run_at, 0);
+
+-- due_jobs --
+SELECT id, kind, transaction_id, attempts FROM jobs
+ WHERE merchant_id = :merchant_id AND state = 'waiting' AND run_at <= :now
+ ORDER BY run_at LIMIT 100;
+
+-- next_job --
+-- When the next job of a merchant is due.
+SELECT MIN(run_at) FROM jobs WHERE merchant_id = :merchant_id AND state = 'waiting';
+
+-- job_done --
+DELETE FROM jobs WHERE merchant_id = :merchant_id AND id = :id;
+
+-- job_later --
+UPDATE jobs SET run_at = :run_at, attempts = attempts + 1, state = :state WHERE merchant_id = :merchant_id AND id = :id;
+
+-- jobs_of --
+SELECT id, kind, transaction_id, state, run_at, attempts FROM jobs WHERE merchant_id = :merchant_id ORDER BY id;
