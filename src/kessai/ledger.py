@@ -1,8 +1,8 @@
 """The ledger: chart of accounts, posting table, entries. Pure.
 
 Double entry in whole minor units. Every concluded transaction and every settlement has entries that a table derives
-from it alone, so the books can be recomputed from the transactions at any time and compared line by line. Entries are never
-changed or removed; undoing is a mirror entry. Holds are entries of their own pair of accounts: posted when an
+from it alone, so the books can be recomputed from the transactions at any time and compared line by line. Entries are
+never changed or removed; undoing is a mirror entry. Holds are entries of their own pair of accounts: posted when an
 authorization is approved, mirrored when it is captured, reversed, voided or expires.
 """
 

@@ -51,6 +51,8 @@ class Exchange:
     """One message to an acquirer. The card lives for this exchange only."""
 
     merchant_id: str
+    personality: str
+    """How the account at the acquirer behaves: a name of `personalities`."""
     transaction_id: int
     operation: Operation
     amount: Money

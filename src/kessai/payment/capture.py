@@ -45,7 +45,7 @@ def prepare(payment: Payment, command: Capture, merchant: Merchant, now: datetim
     forced = state_of(payment, root, now) is State.DECLINED_CAPTURABLE
     left = root.requested.minor if forced else payment.held
     if command.amount.minor > left and merchant.terms.over_capture == "refuse":
-        return Refusal.AMOUNT_EXCEEDS_AUTHORIZATION
+        return Refusal.EXCEEDS_AUTHORIZATION
     return Prepared(
         transaction=Transaction(
             id=new_id,

@@ -107,9 +107,9 @@ class Refusal(Enum):
     EXPIRED = "the authorization has expired"
     TOO_LATE = "the record is too old for this operation"
     NOT_VOIDABLE = "the transaction cannot be voided, or not any more"
-    AMOUNT_EXCEEDS_AUTHORIZATION = "the amount exceeds what is left of the authorization"
-    AMOUNT_EXCEEDS_HOLD = "the amount exceeds what is left of the hold"
-    AMOUNT_EXCEEDS_CAPTURE = "the amount exceeds what was captured and not yet returned"
+    EXCEEDS_AUTHORIZATION = "the amount exceeds what is left of the authorization"
+    EXCEEDS_HOLD = "the amount exceeds what is left of the hold"
+    EXCEEDS_CAPTURE = "the amount exceeds what was captured and not yet returned"
     AMOUNT_MUST_MATCH = "the amount must be exactly the authorized amount"
     TOO_MANY_INCREMENTS = "an authorization takes at most 100 increments"
     DUPLICATE_TRANSACTION_ID = "the merchant's transaction id was used before"
@@ -422,32 +422,32 @@ FOLLOWING: Final = (Operation.CAPTURE, Operation.REVERSAL, Operation.VOID, Opera
 
 # State, then the refusal of each operation of FOLLOWING; `-` where it may follow.
 _TABLE: Final = """
-AUTHORIZED           | -                            | -                   | -            | NOT_CAPTURED   | -
-VERIFIED             | AMOUNT_EXCEEDS_AUTHORIZATION | -                   | -            | NOT_CAPTURED   | NOT_SUPPORTED
-IN_REVIEW            | -                            | -                   | -            | NOT_CAPTURED   | NOT_APPROVED
-RISK_REJECTED        | NOT_APPROVED                 | -                   | -            | NOT_CAPTURED   | NOT_APPROVED
-APPROVED_IN_PART     | -                            | -                   | NOT_VOIDABLE | NOT_CAPTURED   | NOT_SUPPORTED
-PARTLY_CAPTURED      | -                            | -                   | NOT_VOIDABLE | WRONG_KIND     | ALREADY_CAPTURED
-CAPTURED             | ALREADY_CAPTURED             | REVERSED_OR_SETTLED | NOT_VOIDABLE | WRONG_KIND     | ALREADY_CAPTURED
-CAPTURED_AND_SETTLED | ALREADY_SETTLED              | ALREADY_SETTLED     | NOT_VOIDABLE | WRONG_KIND     | ALREADY_SETTLED
-CAPTURE_VOIDED       | ALREADY_VOIDED               | -                   | NOT_VOIDABLE | CAPTURE_VOIDED | ALREADY_VOIDED
-REVERSED             | ALREADY_REVERSED             | ALREADY_REVERSED    | NOT_VOIDABLE | NOT_CAPTURED   | ALREADY_REVERSED
-EXPIRED              | EXPIRED                      | REVERSED_OR_SETTLED | NOT_VOIDABLE | NOT_CAPTURED   | EXPIRED
-DECLINED             | NOT_APPROVED                 | NOT_APPROVED        | NOT_VOIDABLE | NOT_APPROVED   | NOT_APPROVED
-DECLINED_CAPTURABLE  | -                            | NOT_APPROVED        | NOT_VOIDABLE | NOT_APPROVED   | NOT_APPROVED
-UNKNOWN              | STILL_OPEN                   | -                   | -            | STILL_OPEN     | STILL_OPEN
-UNKNOWN_UNDONE       | ALREADY_REVERSED             | -                   | -            | NOT_CAPTURED   | ALREADY_REVERSED
-SALE                 | ALREADY_CAPTURED             | REVERSED_OR_SETTLED | -            | -              | WRONG_KIND
-SALE_SETTLED         | ALREADY_SETTLED              | ALREADY_SETTLED     | NOT_VOIDABLE | -              | WRONG_KIND
-SALE_VOIDED          | ALREADY_VOIDED               | REVERSED_OR_SETTLED | NOT_VOIDABLE | CAPTURE_VOIDED | WRONG_KIND
-CAPTURE              | WRONG_KIND                   | WRONG_KIND          | -            | -              | WRONG_KIND
-CAPTURE_SETTLED      | WRONG_KIND                   | WRONG_KIND          | NOT_VOIDABLE | -              | WRONG_KIND
-CAPTURE_UNDONE       | WRONG_KIND                   | WRONG_KIND          | NOT_VOIDABLE | CAPTURE_VOIDED | WRONG_KIND
-RETURN               | WRONG_KIND                   | WRONG_KIND          | -            | WRONG_KIND     | WRONG_KIND
-RETURN_SETTLED       | WRONG_KIND                   | WRONG_KIND          | NOT_VOIDABLE | WRONG_KIND     | WRONG_KIND
-RETURN_UNDONE        | WRONG_KIND                   | WRONG_KIND          | NOT_VOIDABLE | WRONG_KIND     | WRONG_KIND
-MOVEMENT_UNKNOWN     | WRONG_KIND                   | WRONG_KIND          | -            | STILL_OPEN     | WRONG_KIND
-FINAL                | WRONG_KIND                   | WRONG_KIND          | NOT_VOIDABLE | WRONG_KIND     | WRONG_KIND
+AUTHORIZED           | -                     | -                   | -            | NOT_CAPTURED   | -
+VERIFIED             | EXCEEDS_AUTHORIZATION | -                   | -            | NOT_CAPTURED   | NOT_SUPPORTED
+IN_REVIEW            | -                     | -                   | -            | NOT_CAPTURED   | NOT_APPROVED
+RISK_REJECTED        | NOT_APPROVED          | -                   | -            | NOT_CAPTURED   | NOT_APPROVED
+APPROVED_IN_PART     | -                     | -                   | NOT_VOIDABLE | NOT_CAPTURED   | NOT_SUPPORTED
+PARTLY_CAPTURED      | -                     | -                   | NOT_VOIDABLE | WRONG_KIND     | ALREADY_CAPTURED
+CAPTURED             | ALREADY_CAPTURED      | REVERSED_OR_SETTLED | NOT_VOIDABLE | WRONG_KIND     | ALREADY_CAPTURED
+CAPTURED_AND_SETTLED | ALREADY_SETTLED       | ALREADY_SETTLED     | NOT_VOIDABLE | WRONG_KIND     | ALREADY_SETTLED
+CAPTURE_VOIDED       | ALREADY_VOIDED        | -                   | NOT_VOIDABLE | CAPTURE_VOIDED | ALREADY_VOIDED
+REVERSED             | ALREADY_REVERSED      | ALREADY_REVERSED    | NOT_VOIDABLE | NOT_CAPTURED   | ALREADY_REVERSED
+EXPIRED              | EXPIRED               | REVERSED_OR_SETTLED | NOT_VOIDABLE | NOT_CAPTURED   | EXPIRED
+DECLINED             | NOT_APPROVED          | NOT_APPROVED        | NOT_VOIDABLE | NOT_APPROVED   | NOT_APPROVED
+DECLINED_CAPTURABLE  | -                     | NOT_APPROVED        | NOT_VOIDABLE | NOT_APPROVED   | NOT_APPROVED
+UNKNOWN              | STILL_OPEN            | -                   | -            | STILL_OPEN     | STILL_OPEN
+UNKNOWN_UNDONE       | ALREADY_REVERSED      | -                   | -            | NOT_CAPTURED   | ALREADY_REVERSED
+SALE                 | ALREADY_CAPTURED      | REVERSED_OR_SETTLED | -            | -              | WRONG_KIND
+SALE_SETTLED         | ALREADY_SETTLED       | ALREADY_SETTLED     | NOT_VOIDABLE | -              | WRONG_KIND
+SALE_VOIDED          | ALREADY_VOIDED        | REVERSED_OR_SETTLED | NOT_VOIDABLE | CAPTURE_VOIDED | WRONG_KIND
+CAPTURE              | WRONG_KIND            | WRONG_KIND          | -            | -              | WRONG_KIND
+CAPTURE_SETTLED      | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | -              | WRONG_KIND
+CAPTURE_UNDONE       | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | CAPTURE_VOIDED | WRONG_KIND
+RETURN               | WRONG_KIND            | WRONG_KIND          | -            | WRONG_KIND     | WRONG_KIND
+RETURN_SETTLED       | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | WRONG_KIND     | WRONG_KIND
+RETURN_UNDONE        | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | WRONG_KIND     | WRONG_KIND
+MOVEMENT_UNKNOWN     | WRONG_KIND            | WRONG_KIND          | -            | STILL_OPEN     | WRONG_KIND
+FINAL                | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | WRONG_KIND     | WRONG_KIND
 """
 
 

@@ -31,7 +31,7 @@ def prepare(payment: Payment, command: Refund, merchant: Merchant, now: datetime
         return Refusal.TOO_LATE
     left = target.approved - payment.refunded(target.id)
     if command.amount.minor > left and merchant.terms.over_refund == "refuse":
-        return Refusal.AMOUNT_EXCEEDS_CAPTURE
+        return Refusal.EXCEEDS_CAPTURE
     return Prepared(
         transaction=Transaction(
             id=new_id,

@@ -68,7 +68,7 @@ def prepare(payment: Payment, command: Reverse, merchant: Merchant, now: datetim
     if not merchant.terms.partial_reversal and amount.minor != payment.authorized:
         return Refusal.AMOUNT_MUST_MATCH
     if amount.minor > payment.held:
-        return Refusal.AMOUNT_EXCEEDS_HOLD
+        return Refusal.EXCEEDS_HOLD
     return Prepared(transaction=transaction)
 
 

@@ -9,15 +9,16 @@ expected, what came. It is one line of ASCII and holds no secret, no MAC we comp
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from kessai.dialects import HttpRequest
@@ -28,6 +29,7 @@ from kessai.dialects.cybersource.jwt import (
     TOKEN_LIFE_S,
     Certificate,
     SharedSecret,
+    from_base64,
     read_instant,
     sha256_base64,
     sign_jwt_hs256,
@@ -159,16 +161,17 @@ def verify(
     key: SharedSecret | Certificate | None,
     now: datetime,
     accepted_hosts: frozenset[str] | None = None,
+    *,
     window_s: int = WINDOW_S,
 ) -> Verified | Failure:
     """Check what `claim` read from this request against the key it names; None where there is no such live key.
 
-    The caller passes a key only where its owner is the claimed merchant or a portfolio that contains it. `now` is aware.
-    `accepted_hosts` are names in lower case, one without a port standing for every port; None accepts any.
+    The caller passes a key only where its owner is the claimed merchant or a portfolio that contains it. `now` is an
+    aware time. `accepted_hosts` are names in lower case, one without a port standing for every port; None accepts any.
     """
     if isinstance(claimed.parts, SignedRequest):
-        return _verify_signature(request, claimed, claimed.parts, key, now, accepted_hosts, window_s)
-    return _verify_token(request, claimed, claimed.parts, key, now, accepted_hosts, window_s)
+        return _verify_signature(request, claimed, claimed.parts, key, now, hosts=accepted_hosts, window_s=window_s)
+    return _verify_token(request, claimed, claimed.parts, key, now, hosts=accepted_hosts, window_s=window_s)
 
 
 def sign(
@@ -213,15 +216,14 @@ def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | F
     given = _parameters(headers["signature"])
     if given["algorithm"].lower() not in MAC_ALGORITHMS:
         return _failure(Reason.ALGORITHM, f"algorithm '{given['algorithm']}' is not HmacSHA256")
-    mac = binascii.a2b_base64(given["signature"], strict_mode=True)
+    mac = from_base64("the signature", given["signature"])
     if len(mac) != 32:
         raise ValueError(f"the signature is {len(mac)} bytes long instead of 32")
     if "date" not in headers and "v-c-date" not in headers:
         return _failure(Reason.DATE_MISSING, "neither a Date nor a v-c-date header was sent")
-    listed = _signed_list(given["headers"])
-    absent = [" or ".join(names) for names in COVERED if not any(name in listed for name in names)]
+    listed, absent = _signed_list(given["headers"])
     if request.body and "digest" not in listed:
-        absent.append("digest (there is a body)")
+        absent = (*absent, "digest (there is a body)")
     if absent:
         return _failure(Reason.NOT_SIGNED, f"the signed list '{given['headers']}' does not have {', '.join(absent)}")
     lines = []
@@ -269,8 +271,8 @@ def _parameters(text: str) -> dict[str, str]:
 
 
 @lru_cache(maxsize=256)
-def _signed_list(text: str) -> dict[str, str]:
-    """A header list in its order: name in lower case to label as listed. Shared between requests: read only."""
+def _signed_list(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
+    """A header list in its order, name in lower case to label as listed; and what it leaves out of `COVERED`."""
     listed: dict[str, str] = {}
     for label in text.replace(",", " ").split():
         if _LABEL.fullmatch(label) is None:
@@ -279,7 +281,8 @@ def _signed_list(text: str) -> dict[str, str]:
         if name in listed:
             raise ValueError(f"the signed list names {name} twice")
         listed[name] = label
-    return listed
+    absent = tuple(" or ".join(names) for names in COVERED if not any(name in listed for name in names))
+    return MappingProxyType(listed), absent
 
 
 def _claim_token(headers: dict[str, str]) -> Claim | Failure:
@@ -322,7 +325,8 @@ def _verify_signature(
     signed: SignedRequest,
     key: SharedSecret | Certificate | None,
     now: datetime,
-    accepted_hosts: frozenset[str] | None,
+    *,
+    hosts: frozenset[str] | None,
     window_s: int,
 ) -> Verified | Failure:
     if not isinstance(key, SharedSecret) or key.key_id != claimed.key_id:
@@ -337,10 +341,10 @@ def _verify_signature(
         other_digest = f"digest is '{signed.digest}', the {len(request.body)} bytes received give '{digest}'"
     if not is_signed:
         meta = f", or with its owner {key.owner} as v-c-merchant-id" if key.owner != claimed.merchant_id else ""
-        besides = f"; besides, {other_digest}" if other_digest else ""
-        expected = f"the signature is not the HmacSHA256 under key {claimed.key_id} of: {_shown(signed.text)}"
-        return _failure(Reason.SIGNATURE, expected + meta + besides)
-    if not _accepts(accepted_hosts, signed.host):
+        besides = f" (besides, {other_digest})" if other_digest else ""
+        wrong = f"the signature is not the HmacSHA256 under key {claimed.key_id} of this string{meta}{besides}: "
+        return _failure(Reason.SIGNATURE, wrong + _shown(signed.text))
+    if not _accepts(hosts, signed.host):
         return _failure(Reason.HOST, f"host '{signed.host}' is not one that this server accepts")
     instants = []
     for text in signed.dates:
@@ -364,7 +368,8 @@ def _verify_token(
     token: jwt.Token,
     key: SharedSecret | Certificate | None,
     now: datetime,
-    accepted_hosts: frozenset[str] | None,
+    *,
+    hosts: frozenset[str] | None,
     window_s: int,
 ) -> Verified | Failure:
     if key is None or claimed.key_id not in key.key_ids or claimed.issuer not in (None, key.owner):
@@ -390,7 +395,7 @@ def _verify_token(
             return _failure(Reason.CLAIM, f"claim request-method is '{claims.method}', the method '{request.method}'")
         if claims.path not in (request.target, request.path):
             return _failure(Reason.CLAIM, f"claim request-resource-path is '{claims.path}', not '{request.target}'")
-        if not _accepts(accepted_hosts, claims.host):
+        if not _accepts(hosts, claims.host):
             return _failure(Reason.HOST, f"claim request-host is '{claims.host}', not one that this server accepts")
     other_digest = _other_digest_claim(claims, request.body)
     if other_digest is not None:

@@ -56,7 +56,8 @@ _INSTANTS: Final = tuple(
     re.compile(pattern, re.ASCII)
     for pattern in (
         # RFC 9110, 5.6.7, its RFC 850 form too; hours of one digit and offsets as they come.
-        rf"(?:[A-Za-z]{{3,9}},? +)?(?P<day>\d{{1,2}})[ -](?P<month>[A-Za-z]{{3}})[ -](?P<year>\d{{4}}|\d\d) +{_TIME} *{_ZONE}",
+        r"(?:[A-Za-z]{3,9},? +)?(?P<day>\d{1,2})[ -](?P<month>[A-Za-z]{3})[ -](?P<year>\d{4}|\d\d) +"
+        rf"{_TIME} *{_ZONE}",
         # ISO 8601, and what Java and Rust print for a time with an offset or a zone.
         rf"(?P<year>\d{{4}})-(?P<month>\d\d)-(?P<day>\d\d)[T ]{_TIME} *{_ZONE}(?:\[[A-Za-z/_+-]+\])?",
         # asctime, always UTC, and Java's Date.
@@ -86,11 +87,7 @@ class SharedSecret:
     @staticmethod
     def of(key_id: str, text: str, owner: str) -> "SharedSecret":
         """From the base64 text that merchants are shown. ValueError where it is not base64, without repeating it."""
-        try:
-            secret = binascii.a2b_base64(text.strip(), strict_mode=True)
-        except ValueError:
-            raise ValueError("a shared secret is base64 text") from None
-        return SharedSecret(key_id, secret, owner)
+        return SharedSecret(key_id, from_base64("a shared secret", text.strip()), owner)
 
     @property
     def key_ids(self) -> tuple[str, ...]:
@@ -226,7 +223,7 @@ def read(text: str) -> Token:
         raise ValueError("v-c-jwt-version is not 2")
     fingerprint = None
     if header.x5c and claims.version is None:
-        fingerprint = hashlib.sha256(binascii.a2b_base64(header.x5c[0], strict_mode=True)).hexdigest()
+        fingerprint = hashlib.sha256(from_base64("x5c", header.x5c[0])).hexdigest()
     signing_input = text[: text.rindex(".")].encode("ascii")
     return Token(
         header=header, claims=claims, fingerprint=fingerprint, signing_input=signing_input, signature=signature
@@ -284,6 +281,14 @@ def sign_jwt_hs256(
     return {"authorization": f"Bearer {signing_input}.{_encode(key.mac(signing_input.encode('ascii')))}"}
 
 
+def from_base64(name: str, text: str) -> bytes:
+    """Base64 with its padding and nothing else. ValueError by name, without the text."""
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
+        raise ValueError(f"{name} is not base64") from None
+
+
 def sha256_base64(data: bytes) -> str:
     """The digest of a body as both schemes carry it, without a prefix."""
     return base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
@@ -302,7 +307,7 @@ def read_instant(value: int | str | None) -> int | None:
 @lru_cache(maxsize=256)
 def _read_date(text: str) -> int | None:
     if text.isascii() and text.isdigit():
-        return int(text[:13])
+        return int(text) if len(text) <= 12 else None
     found = next((match for pattern in _INSTANTS if (match := pattern.fullmatch(text))), None)
     if found is None:
         return None

@@ -104,15 +104,19 @@ VALUES (:merchant_id, :key, :request, :transaction_id)
 ON CONFLICT (merchant_id, key) DO NOTHING
 RETURNING transaction_id;
 
+-- forget_key --
+-- A request that was refused before it was executed leaves no key behind.
+DELETE FROM idempotency WHERE merchant_id = :merchant_id AND key = :key;
+
 -- read_key --
 SELECT i.request, t.status, t.answer_status, t.answer
   FROM idempotency i JOIN transactions t ON t.merchant_id = i.merchant_id AND t.id = i.transaction_id
  WHERE i.merchant_id = :merchant_id AND i.key = :key;
 
 -- pending_transactions --
--- Intents without an outcome that this process did not write.
-SELECT id, payment_id, operation FROM transactions
- WHERE merchant_id = :merchant_id AND status = 'pending' AND lease <> :lease
+-- Intents without an outcome: of a process that is gone, or older than any exchange can be.
+SELECT id FROM transactions
+ WHERE merchant_id = :merchant_id AND status = 'pending' AND (lease <> :lease OR requested_at < :before)
  ORDER BY id;
 
 -- newest_id --

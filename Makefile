@@ -1,0 +1,34 @@
+# Everything starts here: `make serve` on a fresh machine, `make test` in CI. Works with GNU make 3.81 (macOS).
+
+DATA ?= data
+PORT ?= 8080
+ARGS ?=
+
+# Debian packages without which tests would not run.
+SYSTEM_PACKAGES ?=
+
+.PHONY: help serve install test check lock
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
+
+serve: ## Serve a sandbox on http://127.0.0.1:8080 (PORT=8080 DATA=data ARGS=...)
+	@sh scripts/setup.sh base
+	@exec .venv/bin/kessai serve --data "$(DATA)" --port "$(PORT)" $(ARGS)
+
+install: ## Set up .venv with Kessai in it (PYTHON=/path/to/python3 to choose one)
+	@sh scripts/setup.sh base
+	@echo "Kessai is installed: .venv/bin/kessai"
+
+test: ## Install what the tests need, then check everything (ARGS="-k capture" goes to pytest)
+	@sh scripts/setup.sh system $(SYSTEM_PACKAGES)
+	@sh scripts/setup.sh test
+	@sh scripts/setup.sh sdk
+	@exec sh scripts/check $(ARGS)
+
+check: ## Check everything with what is installed: lint, format, types, tests
+	@exec sh scripts/check $(ARGS)
+
+lock: ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest of everything)
+	@sh scripts/setup.sh lock
+	@sh scripts/lock $(ARGS)

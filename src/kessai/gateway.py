@@ -1,0 +1,428 @@
+"""The one road that every operation takes.
+
+    load → prepare (pure) → COMMIT 1, the intent → one exchange with the acquirer → conclude (pure)
+         → COMMIT 2, the outcome
+
+No database transaction is open while the acquirer thinks. Commit 1 reserves: what it began counts against whatever may
+follow as if it had succeeded. Both commits are conditional, so a race has one winner; whoever loses commit 1 loads and
+prepares again, whoever loses commit 2 was concluded by somebody else. An outcome that is unknown is recorded as
+unknown, with its clean-up queued in the same commit. A caller that hangs up cancels the answer, never the exchange.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from kessai import ids
+from kessai.acquirers import Acquirer, Exchange
+from kessai.ledger import entries, is_balanced
+from kessai.log import log
+from kessai.payment import authorize, capture, credit, refund, reverse, void
+from kessai.payment.card import Card
+from kessai.payment.lifecycle import (
+    Command,
+    Operation,
+    Outcome,
+    Payment,
+    Prepared,
+    Reason,
+    Refusal,
+    Status,
+    Transaction,
+    Unknown,
+    cleans_up,
+    conclude,
+)
+from kessai.payment.merchant import Merchant
+from kessai.storage.database import CommitUnknown, Database
+from kessai.storage.payments import (
+    Answer,
+    Begin,
+    Conflict,
+    Finish,
+    Found,
+    Happened,
+    Job,
+    Key,
+    Payments,
+    SealedCard,
+    SettleUnknown,
+)
+from kessai.vault import Vault
+
+Encode = Callable[[Payment, Transaction], Answer]
+"""A dialect's answer to a concluded transaction, as it will be stored and sent."""
+
+CLEAN_UP: Final = "clean-up"
+"""The kind of job that settles an unknown transaction."""
+MOST_RACES: Final = 32
+"""How often a command that loses commit 1 starts again before it is told to come back later."""
+
+_FOLLOWERS: Final[Mapping[type[Command], Callable[..., Prepared | Refusal]]] = {
+    authorize.Increment: authorize.prepare_increment,
+    capture.Capture: capture.prepare,
+    reverse.Reverse: reverse.prepare,
+    void.Void: void.prepare,
+    refund.Refund: refund.prepare,
+}
+
+
+class Busy(Exception):
+    """A payment is so contended that its caller should come back in a second; nothing was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What surrounds a command and is none of its business."""
+
+    correlation: str = ""
+    scenario: str | None = None
+    key: Key | None = None
+
+
+class Gateway:
+    """Performs commands; everything it needs is handed in."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        links: Mapping[str, Acquirer],
+        new_id: Callable[[], int],
+        clock: Callable[[], datetime],
+        lease: int,
+        deadline_s: float,
+        work: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`links` by personality; `clock` gives aware UTC; `work` is called when a job was queued."""
+        self.database = database
+        self.payments = Payments(database)
+        self.vault = vault
+        self.links = links
+        self.new_id = new_id
+        self.clock = clock
+        self.lease = lease
+        self.deadline_s = deadline_s
+        self.work = work
+        self._late: set[asyncio.Task[None]] = set()
+        for link in {id(link): link for link in links.values()}.values():
+            link.on_late_answer(self._answered_late)
+
+    async def perform(
+        self, merchant: Merchant, command: Command, circumstances: Circumstances, encode: Encode
+    ) -> Answer | Refusal:
+        """Take a command down the road. The answer is what was stored; a refusal means that nothing was begun."""
+        for _ in range(MOST_RACES):
+            found = await self._load(merchant, command)
+            if isinstance(found, Refusal):
+                return found
+            now = self.clock()
+            prepared = self._prepare(found, command, merchant, now)
+            if isinstance(prepared, Refusal):
+                return prepared
+            payment, transaction, card = self._intent(merchant, found, command, prepared, now)
+            begun = await self._begin(merchant, payment, transaction, card, circumstances)
+            if isinstance(begun, Conflict):
+                continue
+            if begun is not None:
+                return begun
+            return await self._exchange(merchant, payment, prepared.verdict, transaction, card, circumstances, encode)
+        raise Busy
+
+    # ---- before commit 1
+
+    async def _load(self, merchant: Merchant, command: Command) -> Found | Refusal | None:
+        """The payment that a command acts upon; None for one that begins a payment."""
+        if isinstance(command, authorize.Authorize | credit.Credit):
+            return None
+        if command.target is None:
+            return Refusal.NOT_FOUND
+        return await self.payments.load(merchant.id, command.target) or Refusal.NOT_FOUND
+
+    def _prepare(self, found: Found | None, command: Command, merchant: Merchant, now: datetime) -> Prepared | Refusal:
+        new_id = self.new_id()
+        if isinstance(command, authorize.Authorize):
+            return authorize.prepare(command, merchant, now, new_id)
+        if isinstance(command, credit.Credit):
+            return credit.prepare(command, merchant, now, new_id)
+        assert found is not None
+        return _FOLLOWERS[type(command)](found.payment, command, merchant, now, new_id)
+
+    def _intent(
+        self, merchant: Merchant, found: Found | None, command: Command, prepared: Prepared, now: datetime
+    ) -> tuple[Payment, Transaction, Card | None]:
+        """The payment and transaction that commit 1 writes, and the card for the exchange."""
+        stan, rrn = ("", "") if prepared.verdict is not None else self.links[merchant.personality].trace(now)
+        transaction = replace(prepared.transaction, stan=stan, rrn=rrn)
+        if found is not None:
+            return found.payment, transaction, self._card(found)
+        assert isinstance(command, authorize.Authorize | credit.Credit)
+        card = command.card
+        lapses = now + timedelta(days=merchant.terms.authorization_days)
+        payment = Payment(
+            merchant_id=merchant.id,
+            id=transaction.id,
+            transactions=(transaction,),
+            brand=card.brand,
+            pan_prefix=card.pan.prefix,
+            pan_suffix=card.pan.suffix,
+            expiry=f"{card.expiry.year:04d}-{card.expiry.month:02d}" if card.expiry else "",
+            expires_at=lapses if transaction.operation is Operation.AUTHORIZE else None,
+        )
+        return payment, transaction, card
+
+    def _card(self, found: Found) -> Card | None:
+        if found.card is None:
+            return None
+        payment = found.payment
+        return replace(self.vault.open_card(payment.merchant_id, payment.id, found.card), brand=payment.brand)
+
+    async def _begin(
+        self,
+        merchant: Merchant,
+        payment: Payment,
+        transaction: Transaction,
+        card: Card | None,
+        circumstances: Circumstances,
+    ) -> Conflict | Answer | Refusal | None:
+        """Commit 1. None: begun."""
+        is_new = transaction.id == payment.id
+        terms = merchant.terms
+        names_original = transaction.operation in (Operation.REVERSAL, Operation.VOID)
+        days, minutes = terms.unique_transaction_id_days, terms.unique_reference_minutes
+        target = payment.find(transaction.target) if transaction.target is not None else None
+        write = Begin(
+            payment=payment,
+            transaction=transaction,
+            lease=self.lease,
+            correlation=circumstances.correlation,
+            card=self._seal(merchant, payment, card) if is_new and card is not None else None,
+            key=circumstances.key,
+            takes_over=target.id if target is not None and target.status is Status.PENDING else None,
+            unique_transaction_id_since=(
+                transaction.requested_at - timedelta(days=days) if days and not names_original else None
+            ),
+            unique_reference_since=(
+                ids.first_of(transaction.requested_at - timedelta(minutes=minutes)) if minutes and is_new else None
+            ),
+        )
+        try:
+            return await self.database.write(write)
+        except CommitUnknown:
+            # Nothing was sent. If the intent is there after all, it must not stay open.
+            log("commit.unknown", level="error", transaction=transaction.id, commit=1)
+            with suppress(CommitUnknown):
+                failed = replace(
+                    transaction, status=Status.FAILED, reason=Reason.SYSTEM_ERROR, concluded_at=self.clock()
+                )
+                await self.database.write(Finish(merchant_id=merchant.id, transaction=failed))
+            raise
+
+    def _seal(self, merchant: Merchant, payment: Payment, card: Card) -> SealedCard:
+        return SealedCard(
+            self.vault.seal_card(merchant.id, payment.id, card.pan, card.expiry),
+            self.vault.fingerprint(merchant.id, card.pan),
+        )
+
+    # ---- between the commits
+
+    async def _exchange(
+        self,
+        merchant: Merchant,
+        payment: Payment,
+        verdict: Outcome | None,
+        transaction: Transaction,
+        card: Card | None,
+        circumstances: Circumstances,
+        encode: Encode,
+    ) -> Answer:
+        outcome = verdict
+        if outcome is None:
+            message = self._message(merchant, payment, transaction, card)
+            if circumstances.scenario is not None:
+                message = replace(message, scenario=circumstances.scenario)
+            outcome = await self._send(merchant, message)
+        return await self._conclude(merchant, payment, transaction, outcome, encode)
+
+    def _message(self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Card | None) -> Exchange:
+        original = payment.find(transaction.target) if transaction.target is not None else None
+        return Exchange(
+            merchant_id=merchant.id,
+            personality=merchant.personality,
+            transaction_id=transaction.id,
+            operation=transaction.operation,
+            amount=transaction.requested,
+            stan=transaction.stan,
+            rrn=transaction.rrn,
+            sent_at=transaction.requested_at,
+            card=card,
+            option=transaction.option,
+            flags=transaction.flags,
+            original={**original.facts, "stan": original.stan, "rrn": original.rrn} if original else None,
+            original_id=original.id if original else None,
+        )
+
+    async def _send(self, merchant: Merchant, message: Exchange) -> Outcome:
+        """One exchange within the deadline. What a link does wrong is an unknown outcome, never an exception."""
+        try:
+            async with asyncio.timeout(self.deadline_s):
+                return await self.links[merchant.personality].send(message)
+        except TimeoutError:
+            return Unknown("no answer within the deadline")
+        except Exception as error:
+            log("acquirer.fault", level="error", transaction=message.transaction_id, error=type(error).__name__)
+            return Unknown(f"the link failed: {type(error).__name__}")
+
+    # ---- commit 2
+
+    async def _conclude(
+        self, merchant: Merchant, payment: Payment, transaction: Transaction, outcome: Outcome, encode: Encode
+    ) -> Answer:
+        done = conclude(transaction, outcome, self.clock(), merchant.terms.review_avs)
+        after = payment.with_transaction(done)
+        lines = entries(after, done)
+        assert is_balanced(lines), "a transaction's entries do not balance"
+        answer = encode(after, done)
+        write = Finish(
+            merchant_id=merchant.id,
+            transaction=done,
+            entries=lines,
+            jobs=self._jobs(done),
+            answer=answer,
+        )
+        try:
+            finished = await self.database.write(write)
+        except CommitUnknown:
+            log("commit.unknown", level="error", transaction=done.id, commit=2)
+            finished = await self.database.write(write)  # conditional: it is concluded once, by this or the first
+            if not finished:
+                stored = await self.payments.answer(merchant.id, done.id)
+                finished = stored is not None and stored[1] == answer
+        if finished:
+            log_outcome(merchant, done)
+            if write.jobs:
+                self.work()
+            return answer
+        await self._overtaken(merchant, done)
+        unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
+        return encode(payment.with_transaction(unknown), unknown)
+
+    def _jobs(self, done: Transaction) -> tuple[Job, ...]:
+        if cleans_up(done) is None:
+            return ()
+        assert done.concluded_at is not None
+        return (Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=done.concluded_at),)
+
+    async def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
+        """Somebody gave this exchange up before its answer came: an approval must be undone (again)."""
+        log("outcome.overtaken", level="warning", merchant=merchant.id, transaction=done.id, outcome=done.status.value)
+        if done.status is not Status.APPROVED:
+            return
+        now = self.clock()
+        job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=now)
+        await self.database.write(
+            Happened(
+                merchant_id=merchant.id,
+                transaction_id=done.id,
+                id=self.new_id(),
+                kind="approved-late",
+                detail="approved after the exchange had been given up",
+                jobs=(job,),
+            )
+        )
+        self.work()
+
+    def _answered_late(self, message: Exchange, outcome: Outcome) -> None:
+        """A link received an answer after its exchange was given up (R-5): the books do not change for it."""
+        task = asyncio.get_running_loop().create_task(self._remember_late(message, outcome))
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+
+    async def _remember_late(self, message: Exchange, outcome: Outcome) -> None:
+        kind = type(outcome).__name__.lower()
+        log("outcome.late", level="warning", transaction=message.transaction_id, outcome=kind)
+        now = self.clock()
+        job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=message.transaction_id, run_at=now)
+        await self.database.write(
+            Happened(
+                merchant_id=message.merchant_id,
+                transaction_id=message.transaction_id,
+                id=self.new_id(),
+                kind=f"{kind}-late",
+                detail="answered after the deadline",
+                jobs=(job,) if kind == "approved" else (),
+            )
+        )
+        self.work()
+
+    # ---- clean-up
+
+    async def repeat(self, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
+        """Send an unknown transaction again, marked as a repeat, and settle it by the answer. False: still unknown."""
+        message = self._message(merchant, found.payment, transaction, self._card(found))
+        outcome = await self._send(merchant, replace(message, is_repeat=True))
+        return await self.settle(merchant, found.payment, transaction, outcome)
+
+    async def undo(self, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
+        """Reverse one unknown exchange at the acquirer; it then counts as failed. False: still unknown."""
+        message = self._message(merchant, found.payment, transaction, self._card(found))
+        reversal = replace(
+            message,
+            transaction_id=self.new_id(),
+            operation=Operation.REVERSAL,
+            original={**transaction.facts, "stan": transaction.stan, "rrn": transaction.rrn},
+            original_id=transaction.id,
+            is_repeat=True,
+        )
+        outcome = await self._send(merchant, reversal)
+        if isinstance(outcome, Unknown):
+            return False
+        return await self.settle(merchant, found.payment, transaction, None)
+
+    async def settle(
+        self, merchant: Merchant, payment: Payment, transaction: Transaction, outcome: Outcome | None
+    ) -> bool:
+        """Record what became of an unknown transaction; None: it was undone. False: it is still unknown."""
+        if isinstance(outcome, Unknown):
+            return False
+        now = self.clock()
+        if outcome is None:
+            done = replace(transaction, status=Status.FAILED, approved=0, concluded_at=now)
+        else:
+            done = conclude(transaction, outcome, now, frozenset())
+        after = payment.with_transaction(done)
+        await self.database.write(
+            SettleUnknown(merchant_id=merchant.id, transaction=done, entries=entries(after, done))
+        )
+        log("outcome.settled", merchant=merchant.id, transaction=done.id, status=done.status.value)
+        return True
+
+    async def close(self) -> None:
+        if self._late:
+            await asyncio.wait(self._late)
+        for link in {id(link): link for link in self.links.values()}.values():
+            await link.close()
+
+
+def log_outcome(merchant: Merchant, done: Transaction) -> None:
+    """One event for one outcome."""
+    log(
+        f"{done.operation.value}.{done.status.value}",
+        merchant=merchant.id,
+        transaction=done.id,
+        payment=done.payment_id,
+        amount=str(done.requested),
+        currency=done.requested.currency.code,
+        reason=done.reason.value if done.reason else None,
+    )
+
+
+def key_of(merchant_id: str, scope: str, key: str, request: bytes) -> Key:
+    """An idempotency key within its scope (operation and path), bound to what was asked (R-10)."""
+    hashed = hashlib.blake2b(f"{scope}\n{key}".encode(), digest_size=16, person=b"kessai key").digest()
+    return Key(hashed, hashlib.blake2b(request, key=merchant_id.encode()[:64], digest_size=16).digest())

@@ -1,0 +1,144 @@
+"""Merchants, their keys and keysets. Rows only: what is sealed stays sealed here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from kessai.storage.database import Database, Run
+from kessai.storage.payments import from_ms, to_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MerchantRow:
+    """`terms` is a JSON object of the settings that differ from the personality's."""
+
+    id: str
+    personality: str
+    mode: str
+    terms: str
+    settled_until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRow:
+    """A shared secret (`sealed`) or a certificate (DER)."""
+
+    id: str
+    kind: str
+    sealed: bytes | None
+    certificate: bytes | None
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Merchants:
+    """Reads; the writes are the values below."""
+
+    def __init__(self, database: Database) -> None:
+        self._read = database.read
+
+    async def all(self) -> list[MerchantRow]:
+        return [
+            MerchantRow(id=row[0], personality=row[1], mode=row[2], terms=row[3], settled_until=from_ms(row[4]))
+            for row in await self._read("all_merchants", {})
+        ]
+
+    async def keys(self, merchant_id: str) -> list[KeyRow]:
+        return [
+            KeyRow(
+                id=row[0],
+                kind=row[1],
+                sealed=bytes(row[2]) if row[2] is not None else None,
+                certificate=bytes(row[3]) if row[3] is not None else None,
+                created_at=from_ms(row[4]),
+                revoked_at=from_ms(row[5]) if row[5] is not None else None,
+            )
+            for row in await self._read("merchant_keys", {"merchant_id": merchant_id})
+        ]
+
+    async def keysets(self, merchant_id: str) -> dict[str, bytes]:
+        return {row[0]: bytes(row[1]) for row in await self._read("keysets", {"merchant_id": merchant_id})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMerchant:
+    """A merchant with its keysets and first keys, in one commit. False: the id is taken."""
+
+    row: MerchantRow
+    keysets: Mapping[str, bytes]
+    keys: tuple[KeyRow, ...]
+    now: datetime
+
+    def apply(self, run: Run) -> bool:
+        values = {
+            "id": self.row.id,
+            "personality": self.row.personality,
+            "mode": self.row.mode,
+            "terms": self.row.terms,
+            "settled_until": to_ms(self.row.settled_until),
+            "created_at": to_ms(self.now),
+        }
+        if not run("add_merchant", values):
+            return False
+        for purpose, sealed in self.keysets.items():
+            keyset = {"merchant_id": self.row.id, "purpose": purpose, "sealed": sealed, "created_at": to_ms(self.now)}
+            run("add_keyset", keyset)
+        for key in self.keys:
+            AddKey(self.row.id, key).apply(run)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class AddKey:
+    """False: the merchant has a key of this id."""
+
+    merchant_id: str
+    key: KeyRow
+
+    def apply(self, run: Run) -> bool:
+        values = {
+            "merchant_id": self.merchant_id,
+            "id": self.key.id,
+            "kind": self.key.kind,
+            "sealed": self.key.sealed,
+            "certificate": self.key.certificate,
+            "created_at": to_ms(self.key.created_at),
+        }
+        return bool(run("add_key", values))
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeKey:
+    """False: there is no such live key."""
+
+    merchant_id: str
+    key_id: str
+    now: datetime
+
+    def apply(self, run: Run) -> bool:
+        return bool(
+            run("revoke_key", {"merchant_id": self.merchant_id, "id": self.key_id, "revoked_at": to_ms(self.now)})
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SetMerchant:
+    """False: there is no such merchant."""
+
+    merchant_id: str
+    mode: str
+    terms: str
+
+    def apply(self, run: Run) -> bool:
+        return bool(run("set_merchant", {"id": self.merchant_id, "mode": self.mode, "terms": self.terms}))
+
+
+@dataclass(frozen=True, slots=True)
+class SettledUntil:
+    """Everything before this instant is in a settlement."""
+
+    merchant_id: str
+    instant: datetime
+
+    def apply(self, run: Run) -> None:
+        run("settled_until", {"id": self.merchant_id, "settled_until": to_ms(self.instant)})

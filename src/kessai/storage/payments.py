@@ -1,0 +1,512 @@
+"""Payments, transactions, entries, idempotency keys: `load`, `begin` (commit 1), `finish` (commit 2). Rows only.
+
+Every write is a value whose statements are conditional: an unused key, a payment that stands as it was loaded, a
+transaction that is still pending. Whoever loses a race gets a result that says so, and nothing of theirs is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from kessai.ledger import Account, Entry
+from kessai.payment.card import Brand
+from kessai.payment.lifecycle import Operation, Payment, Reason, Refusal, Status, Transaction
+from kessai.payment.money import Currency, Money
+from kessai.payment.options import PaymentOption
+from kessai.payment.settle import Batch
+from kessai.storage.database import Database, Row, Run
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_option = msgspec.json.Decoder(PaymentOption)
+_facts = msgspec.json.Decoder(dict[str, str])
+_warnings = msgspec.json.Decoder(tuple[str, ...])
+_encode = msgspec.json.Encoder().encode
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since 1970; what is finer is cut."""
+    return (instant - _EPOCH) // _MILLISECOND
+
+
+def from_ms(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a caller was told: HTTP status and body."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key, hashed with its scope, and a keyed hash of the request that it belongs to."""
+
+    key: bytes
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCard:
+    sealed: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The payment is not as it was loaded: load and prepare again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Commit 1, the intent. A result of None means: begun."""
+
+    payment: Payment
+    transaction: Transaction
+    lease: int
+    correlation: str
+    card: SealedCard | None = None
+    """Given for a new payment only."""
+    key: Key | None = None
+    takes_over: int | None = None
+    """An open transaction that this one undoes: its own road will find that it came too late."""
+    unique_transaction_id_since: datetime | None = None
+    unique_reference_since: int | None = None
+    """The smallest id that may be compared with."""
+
+    def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
+        merchant, transaction = self.payment.merchant_id, self.transaction
+        if self.key is not None:
+            earlier = _claim_key(run, merchant, self.key, transaction.id)
+            if earlier is not None:
+                return earlier
+        refusal = self._duplicate(run)
+        if refusal is not None:
+            _forget_key(run, merchant, self.key)
+            return refusal
+        if transaction.id == transaction.payment_id:
+            run("begin_payment", _payment_row(self.payment, self.card))
+        elif not run(
+            "claim_payment",
+            {"merchant_id": merchant, "id": self.payment.id, "version": self.payment.version},
+        ):
+            _forget_key(run, merchant, self.key)
+            return Conflict()
+        if self.takes_over is not None:
+            run(
+                "give_up_pending",
+                {
+                    "merchant_id": merchant,
+                    "id": self.takes_over,
+                    "concluded_at": to_ms(transaction.requested_at),
+                },
+            )
+        run("begin_transaction", _transaction_row(merchant, transaction, self.lease, self.correlation))
+        return None
+
+    def _duplicate(self, run: Run) -> Refusal | None:
+        transaction = self.transaction
+        if self.unique_transaction_id_since is not None and transaction.merchant_transaction_id:
+            rows = run(
+                "find_by_merchants_id",
+                {
+                    "merchant_id": self.payment.merchant_id,
+                    "merchant_transaction_id": transaction.merchant_transaction_id,
+                },
+            )
+            if rows and from_ms(rows[0][2]) >= self.unique_transaction_id_since:
+                return Refusal.DUPLICATE_TRANSACTION_ID
+        if self.unique_reference_since is not None and transaction.reference:
+            rows = run(
+                "find_by_reference",
+                {
+                    "merchant_id": self.payment.merchant_id,
+                    "since": self.unique_reference_since,
+                    "reference": transaction.reference,
+                },
+            )
+            if rows:
+                return Refusal.DUPLICATE_REFERENCE
+        return None
+
+
+def _claim_key(run: Run, merchant: str, key: Key, transaction_id: int) -> Answer | Refusal | None:
+    claim = {"merchant_id": merchant, "key": key.key, "request": key.request, "transaction_id": transaction_id}
+    if run("claim_key", claim):
+        return None
+    ((request, status, answer_status, answer),) = run("read_key", {"merchant_id": merchant, "key": key.key})
+    if bytes(request) != key.request:
+        return Refusal.KEY_REUSED
+    if status == "pending":
+        return Refusal.IN_PROGRESS
+    if answer is None:  # a crash came between the exchange and its outcome
+        return Refusal.STILL_OPEN
+    return Answer(answer_status, bytes(answer))
+
+
+def _forget_key(run: Run, merchant: str, key: Key | None) -> None:
+    """A request that was not executed leaves nothing behind (R-10)."""
+    if key is not None:
+        run("forget_key", {"merchant_id": merchant, "key": key.key})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Commit 2, the outcome: transaction, entries, answer and queued work. False: somebody concluded it before us."""
+
+    merchant_id: str
+    transaction: Transaction
+    entries: Sequence[Entry] = ()
+    jobs: Sequence["Job"] = ()
+    answer: Answer | None = None
+
+    def apply(self, run: Run) -> bool:
+        transaction = self.transaction
+        assert transaction.concluded_at is not None
+        concluded = run(
+            "conclude_transaction",
+            {
+                "merchant_id": self.merchant_id,
+                "id": transaction.id,
+                "operation": transaction.operation.value,
+                "status": transaction.status.value,
+                "approved": transaction.approved,
+                "reason": transaction.reason.value if transaction.reason else None,
+                "flags": " ".join(sorted(transaction.flags)),
+                "facts": _encode(transaction.facts).decode(),
+                "concluded_at": to_ms(transaction.concluded_at),
+                "answer_status": self.answer.status if self.answer else None,
+                "answer": self.answer.body if self.answer else None,
+                "expected": Status.PENDING.value,
+            },
+        )
+        if not concluded:
+            return False
+        _post(run, self.merchant_id, self.entries)
+        enqueue(run, self.merchant_id, self.jobs)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleUnknown:
+    """What a clean-up found out about a transaction, with its entries. False: it was settled before."""
+
+    merchant_id: str
+    transaction: Transaction
+    entries: Sequence[Entry] = ()
+    jobs: Sequence["Job"] = ()
+
+    def apply(self, run: Run) -> bool:
+        transaction = self.transaction
+        assert transaction.concluded_at is not None
+        settled = run(
+            "settle_unknown",
+            {
+                "merchant_id": self.merchant_id,
+                "id": transaction.id,
+                "status": transaction.status.value,
+                "approved": transaction.approved,
+                "reason": transaction.reason.value if transaction.reason else None,
+                "facts": _encode(transaction.facts).decode(),
+                "concluded_at": to_ms(transaction.concluded_at),
+            },
+        )
+        if not settled:
+            return False
+        _post(run, self.merchant_id, self.entries)
+        enqueue(run, self.merchant_id, self.jobs)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Nobody will conclude this intent any more: its outcome is unknown, and its clean-up is queued with that."""
+
+    merchant_id: str
+    transaction_id: int
+    now: datetime
+    job: "Job"
+
+    def apply(self, run: Run) -> bool:
+        row = {"merchant_id": self.merchant_id, "id": self.transaction_id, "concluded_at": to_ms(self.now)}
+        if not run("give_up_pending", row):
+            return False
+        enqueue(run, self.merchant_id, (self.job,))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetExpiry:
+    """The hold of a payment cannot lapse any more: it has, or there is none."""
+
+    merchant_id: str
+    payment_id: int
+
+    def apply(self, run: Run) -> None:
+        run("forget_expiry", {"merchant_id": self.merchant_id, "id": self.payment_id})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """Something to remember about a transaction that changes nothing of it (R-5), and what follows from it."""
+
+    merchant_id: str
+    transaction_id: int
+    id: int
+    kind: str
+    detail: str
+    jobs: Sequence["Job"] = ()
+
+    def apply(self, run: Run) -> None:
+        run(
+            "record_event",
+            {
+                "merchant_id": self.merchant_id,
+                "transaction_id": self.transaction_id,
+                "id": self.id,
+                "kind": self.kind,
+                "detail": self.detail,
+            },
+        )
+        enqueue(run, self.merchant_id, self.jobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmit:
+    """Collect transactions into batches. Conditional on each payment: one that changed meanwhile waits for the next.
+
+    The result: whether every payment stood as it was loaded; nothing is written otherwise.
+    """
+
+    merchant_id: str
+    payments: Sequence[Payment]
+    collected: Mapping[int, int]
+    """Transaction id to settlement id."""
+    batches: Sequence[Batch]
+    entries: Sequence[Entry]
+    cut_at: datetime
+
+    def apply(self, run: Run) -> bool:
+        for payment in self.payments:
+            claim = {"merchant_id": self.merchant_id, "id": payment.id, "version": payment.version}
+            if not run("claim_payment", claim):
+                raise Raced
+        for transaction_id, settlement_id in self.collected.items():
+            row = {"merchant_id": self.merchant_id, "id": transaction_id, "settlement_id": settlement_id}
+            if not run("transmit", row):
+                raise Raced
+        for batch in self.batches:
+            run(
+                "add_settlement",
+                {
+                    "merchant_id": self.merchant_id,
+                    "id": batch.id,
+                    "currency": batch.currency.code,
+                    "business_date": batch.business_date.isoformat(),
+                    "captured": batch.captured,
+                    "returned": batch.returned,
+                    "transactions": batch.count,
+                    "cut_at": to_ms(self.cut_at),
+                },
+            )
+        _post(run, self.merchant_id, self.entries)
+        return True
+
+
+class Raced(Exception):
+    """A write over several payments lost one of them: all of it is rolled back, and the caller starts again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work for later, written in the commit that makes it necessary."""
+
+    id: int
+    kind: str
+    transaction_id: int
+    run_at: datetime
+
+
+def enqueue(run: Run, merchant_id: str, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        run(
+            "enqueue",
+            {
+                "merchant_id": merchant_id,
+                "id": job.id,
+                "kind": job.kind,
+                "transaction_id": job.transaction_id,
+                "run_at": to_ms(job.run_at),
+            },
+        )
+
+
+def _post(run: Run, merchant_id: str, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        run(
+            "post_entry",
+            {
+                "merchant_id": merchant_id,
+                "transaction_id": entry.transaction_id,
+                "line": entry.line,
+                "account": entry.account.value,
+                "currency": entry.currency.code,
+                "amount": entry.amount,
+                "posted_at": to_ms(entry.posted_at),
+            },
+        )
+
+
+def _payment_row(payment: Payment, card: SealedCard | None) -> dict[str, object]:
+    return {
+        "merchant_id": payment.merchant_id,
+        "id": payment.id,
+        "brand": payment.brand.name if payment.brand else None,
+        "pan_prefix": payment.pan_prefix,
+        "pan_suffix": payment.pan_suffix,
+        "expiry": payment.expiry,
+        "card": card.sealed if card else None,
+        "fingerprint": card.fingerprint if card else None,
+        "expires_at": to_ms(payment.expires_at) if payment.expires_at else None,
+    }
+
+
+def _transaction_row(merchant_id: str, transaction: Transaction, lease: int, correlation: str) -> dict[str, object]:
+    return {
+        "merchant_id": merchant_id,
+        "id": transaction.id,
+        "payment_id": transaction.payment_id,
+        "operation": transaction.operation.value,
+        "currency": transaction.requested.currency.code,
+        "requested": transaction.requested.minor,
+        "hold": transaction.hold,
+        "target_id": transaction.target,
+        "reference": transaction.reference,
+        "merchant_transaction_id": transaction.merchant_transaction_id,
+        "stan": transaction.stan,
+        "rrn": transaction.rrn,
+        "flags": " ".join(sorted(transaction.flags)),
+        "payment_option": _encode(transaction.option).decode() if transaction.option else None,
+        "warnings": _encode(transaction.warnings).decode(),
+        "particulars": transaction.particulars,
+        "requested_at": to_ms(transaction.requested_at),
+        "lease": lease,
+        "correlation": correlation,
+    }
+
+
+def _transaction(row: Row) -> Transaction:
+    currency = Currency.of(row[4])
+    return Transaction(
+        id=row[0],
+        payment_id=row[1],
+        operation=Operation(row[2]),
+        status=Status(row[3]),
+        requested=Money(row[5], currency),
+        approved=row[6],
+        hold=row[7],
+        target=row[8],
+        reference=row[9],
+        merchant_transaction_id=row[10],
+        reason=Reason(row[11]) if row[11] else None,
+        stan=row[12],
+        rrn=row[13],
+        flags=frozenset(row[14].split()),
+        facts=_facts.decode(row[15]),
+        option=_option.decode(row[16]) if row[16] else None,
+        warnings=_warnings.decode(row[17]),
+        particulars=bytes(row[18]),
+        requested_at=from_ms(row[19]),
+        concluded_at=from_ms(row[20]) if row[20] is not None else None,
+        settlement=row[21],
+    )
+
+
+def entry_of(row: Row) -> Entry:
+    return Entry(row[0], row[1], Account(row[2]), Currency.of(row[3]), row[4], from_ms(row[5]))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A payment as it stands, with its sealed card."""
+
+    payment: Payment
+    card: bytes | None
+
+
+class Payments:
+    """Reads; the writes are the values above."""
+
+    def __init__(self, database: Database) -> None:
+        self._read = database.read
+
+    async def load(self, merchant_id: str, transaction_id: int) -> Found | None:
+        """The payment that a transaction belongs to; None when the merchant has no such transaction."""
+        rows = await self._read("find_payment_of", {"merchant_id": merchant_id, "id": transaction_id})
+        return await self.load_payment(merchant_id, rows[0][0]) if rows else None
+
+    async def load_payment(self, merchant_id: str, payment_id: int) -> Found | None:
+        key = {"merchant_id": merchant_id, "id": payment_id, "payment_id": payment_id}
+        payments = await self._read("load_payment", key)
+        if not payments:
+            return None
+        version, brand, prefix, suffix, expiry, expires_at, card = payments[0]
+        payment = Payment(
+            merchant_id=merchant_id,
+            id=payment_id,
+            version=version,
+            transactions=tuple(map(_transaction, await self._read("load_transactions", key))),
+            brand=Brand[brand] if brand else None,
+            pan_prefix=prefix,
+            pan_suffix=suffix,
+            expiry=expiry,
+            expires_at=from_ms(expires_at) if expires_at is not None else None,
+        )
+        return Found(payment, bytes(card) if card is not None else None)
+
+    async def find_by_merchants_id(self, merchant_id: str, merchants_id: str) -> int | None:
+        """The id of the latest transaction that carried a merchant's own id."""
+        values = {"merchant_id": merchant_id, "merchant_transaction_id": merchants_id}
+        rows = await self._read("find_by_merchants_id", values)
+        return rows[0][0] if rows else None
+
+    async def answer(self, merchant_id: str, transaction_id: int) -> tuple[Operation, Answer] | None:
+        """What the merchant was answered when the transaction was made; None where there is none."""
+        rows = await self._read("load_answer", {"merchant_id": merchant_id, "id": transaction_id})
+        if not rows or rows[0][3] is None:
+            return None
+        return Operation(rows[0][0]), Answer(rows[0][2], bytes(rows[0][3]))
+
+    async def entries(self, merchant_id: str, transaction_id: int) -> list[Entry]:
+        rows = await self._read("load_entries", {"merchant_id": merchant_id, "transaction_id": transaction_id})
+        return list(map(entry_of, rows))
+
+    async def events(self, merchant_id: str, transaction_id: int) -> list[dict[str, Any]]:
+        values = {"merchant_id": merchant_id, "first": transaction_id, "last": transaction_id}
+        return [{"id": row[1], "kind": row[2], "detail": row[3]} for row in await self._read("load_events", values)]
+
+    async def pending(self, merchant_id: str, lease: int, before: datetime) -> list[int]:
+        """Transactions without an outcome: another process's, or older than any exchange can be."""
+        values = {"merchant_id": merchant_id, "lease": lease, "before": to_ms(before)}
+        return [row[0] for row in await self._read("pending_transactions", values)]
+
+    async def newest_id(self, merchant_id: str) -> int:
+        rows = await self._read("newest_id", {"merchant_id": merchant_id})
+        return int(rows[0][0] or 0)
+
+    async def unsettled(self, merchant_id: str, cut_at: datetime, after: int, most: int) -> list[int]:
+        """Ids of payments with something that a cut may collect."""
+        values = {"merchant_id": merchant_id, "after": after, "cut_at": to_ms(cut_at), "most": most}
+        return [row[0] for row in await self._read("unsettled", values)]
+
+    async def settlements(self, merchant_id: str) -> list[Row]:
+        return await self._read("load_settlements", {"merchant_id": merchant_id})
+
+    async def expiring(self, merchant_id: str, now: datetime) -> list[int]:
+        return [row[0] for row in await self._read("expiring", {"merchant_id": merchant_id, "now": to_ms(now)})]

@@ -1,0 +1,348 @@
+"""The vault: the key ring, and the only room where a PAN and a key meet. No I/O.
+
+Three levels. A key-encryption key (KEK) from outside opens the keysets of a merchant; a keyset seals that merchant's
+values; the sealed values and the sealed keysets are what storage keeps. Each merchant has one keyset a purpose: `card`
+and `secret` are AES-256-GCM (random 96-bit nonce, 128-bit tag), `fingerprint` is HMAC-SHA-256. No key has two purposes.
+
+    sealed value    format (1 byte) · 01 · key id (4) · nonce (12) · text · tag (16)
+    sealed keyset   the same, under the KEK; its key id tells one KEK from another
+    card            year (2) · month (1) · PAN in nibbles, filled with F to 20: one length for all cards
+
+Format, merchant, purpose, column and row are authenticated with every value, each behind its length: a value that was
+moved to another place does not open. A key id in each value lets keys turn row by row.
+
+A PAN and its expiry are sealed. A security code is not: nothing here takes a `Card` or a `SecurityCode`. The errors:
+
+    VaultError
+    ├── CannotOpen      changed, cut short, moved, or sealed by a key that is not here
+    │   └── WrongKey    a keyset sealed under another KEK than ours
+    ├── NotLoaded       the keysets of this merchant have to be loaded first
+    ├── KeyExhausted    a key has sealed as much as it may
+    └── SelfTestFailed  the library does not compute what the standards say
+"""
+
+import base64
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, NewType, NoReturn
+
+import tink
+from tink import aead, prf, proto_keyset_format, secret_key_access
+from tink.proto import aes_gcm_pb2, common_pb2, hmac_prf_pb2, tink_pb2
+
+from kessai.payment.card import Card, Expiry, Pan
+
+FORMAT: Final = b"\x01"
+"""First byte of everything sealed; a change of layout or algorithm takes the next number."""
+
+FINGERPRINT_BYTES: Final = 16
+
+SEALS_PER_KEY: Final = 2**31
+"""Where a key refuses: half of what random 96-bit nonces allow (NIST SP 800-38D, 8.3: 2^32)."""
+
+_URL_SAFE: Final = str.maketrans("-_", "+/")
+_HEX_KEY: Final = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
+
+aead.register()
+prf.register()
+
+
+class Purpose(StrEnum):
+    """What a keyset is for."""
+
+    CARD = "card"
+    SECRET = "secret"  # noqa: S105  the name of a purpose
+    FINGERPRINT = "fingerprint"
+
+
+_TEMPLATES: Final[Mapping[Purpose, Any]] = {
+    Purpose.CARD: aead.aead_key_templates.AES256_GCM,
+    Purpose.SECRET: aead.aead_key_templates.AES256_GCM,
+    Purpose.FINGERPRINT: prf.prf_key_templates.HMAC_SHA256,
+}
+
+SealedKeyset = NewType("SealedKeyset", bytes)
+"""A keyset under the KEK: safe to store, useless without it."""
+
+
+class VaultError(Exception):
+    """The root of the tree in this module's docstring. No text of it carries a value."""
+
+
+class CannotOpen(VaultError):
+    """Something sealed does not open here."""
+
+
+class WrongKey(CannotOpen):
+    """A keyset was sealed under another key-encryption key."""
+
+
+class NotLoaded(VaultError):
+    """No keysets in memory for this merchant: `load` them."""
+
+
+class KeyExhausted(VaultError):
+    """A key has reached `SEALS_PER_KEY`; a new one has to take over."""
+
+
+class SelfTestFailed(VaultError):
+    """A known answer came out differently; do not open the port."""
+
+
+class KeyEncryptionKey:
+    """The key over all keysets: 32 raw bytes, else ValueError. It shows its id at most; no pickling, no copying."""
+
+    __slots__ = ("_aead", "id")
+
+    def __init__(self, raw: bytes) -> None:
+        if len(raw) != 32:
+            raise ValueError(f"a key-encryption key is 32 bytes, not {len(raw)}")
+        # A check value: names the key without telling about it, so that a wrong one is called wrong, not broken.
+        self.id: Final = hashlib.sha256(b"kessai key-encryption key id" + raw).digest()[:4]
+        key = aes_gcm_pb2.AesGcmKey(key_value=raw)
+        self._aead = _primitive("AesGcmKey", key, tink_pb2.TINK, int.from_bytes(self.id), aead.Aead)
+
+    def wrap(self, keyset: bytes, merchant_id: str, purpose: Purpose) -> SealedKeyset:
+        """Seal a serialized keyset, bound to its merchant and purpose."""
+        sealed: bytes = self._aead.encrypt(keyset, _bind("kessai keyset", FORMAT.hex(), merchant_id, purpose))
+        return SealedKeyset(FORMAT + sealed)
+
+    def unwrap(self, sealed: bytes, merchant_id: str, purpose: Purpose) -> bytes:
+        """The serialized keyset. WrongKey when another KEK sealed it, CannotOpen for any other reason."""
+        if len(sealed) > 6 and sealed[:2] == FORMAT + b"\x01" and sealed[2:6] != self.id:
+            raise WrongKey(f"a keyset is sealed under key {sealed[2:6].hex()}, the key here is {self.id.hex()}")
+        return _open(self._aead, sealed, _bind("kessai keyset", FORMAT.hex(), merchant_id, purpose))
+
+    def __repr__(self) -> str:
+        return f"<KeyEncryptionKey {self.id.hex()}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a KeyEncryptionKey is not written anywhere")
+
+
+def parse_kek(text: str) -> KeyEncryptionKey:
+    """The key in a text: 64 hexadecimal digits, or base64 (either alphabet, with or without padding) of 32 bytes.
+
+    White space around it is ignored. ValueError for anything else, without showing it.
+    """
+    text = text.strip()
+    if _HEX_KEY.fullmatch(text):
+        return KeyEncryptionKey(bytes.fromhex(text))
+    try:
+        unpadded = text.rstrip("=").translate(_URL_SAFE)
+        raw = base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
+    except ValueError:
+        raise ValueError("a key-encryption key is 32 bytes written in hexadecimal or base64") from None
+    return KeyEncryptionKey(raw)
+
+
+@dataclass(slots=True, repr=False)
+class _Seals:
+    """One purpose of one merchant: the primitive, what it authenticates with every value, and its use."""
+
+    primitive: Any
+    place: bytes
+    used: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Keys:
+    card: _Seals
+    secret: _Seals
+    fingerprint: Any
+
+
+class Vault:
+    """The key ring: one KEK and the opened keysets of the merchants in use.
+
+    It holds the keys of at most `capacity` merchants; whoever was not needed for longest leaves and has to be loaded
+    again. Every other method raises NotLoaded for a merchant that is not on the ring.
+    """
+
+    __slots__ = ("_capacity", "_kek", "_ring")
+
+    def __init__(self, kek: KeyEncryptionKey, capacity: int = 4_096) -> None:
+        assert capacity > 0
+        self._kek = kek
+        self._capacity = capacity
+        self._ring: OrderedDict[str, _Keys] = OrderedDict()
+
+    def create_keys(self, merchant_id: str) -> dict[Purpose, SealedKeyset]:
+        """Fresh keysets for a new merchant, one a purpose. Store them, then `load` them: not before."""
+        return {purpose: self.new_keyset(merchant_id, purpose) for purpose in Purpose}
+
+    def new_keyset(self, merchant_id: str, purpose: Purpose) -> SealedKeyset:
+        """A keyset of one fresh key, sealed for this merchant and purpose."""
+        handle = tink.new_keyset_handle(_TEMPLATES[purpose])
+        return self._kek.wrap(proto_keyset_format.serialize(handle, secret_key_access.TOKEN), merchant_id, purpose)
+
+    def load(
+        self, merchant_id: str, keysets: Mapping[Purpose, bytes], used: Mapping[Purpose, int] | None = None
+    ) -> None:
+        """Put a merchant's keys on the ring, or replace them; `used` is how often each has sealed before.
+
+        WrongKey when another KEK sealed a keyset; CannotOpen when one is missing, changed or somebody else's. The ring
+        stays as it was then.
+        """
+        used = used or {}
+        keys = _Keys(
+            card=self._seals(merchant_id, Purpose.CARD, keysets, used.get(Purpose.CARD, 0)),
+            secret=self._seals(merchant_id, Purpose.SECRET, keysets, used.get(Purpose.SECRET, 0)),
+            fingerprint=self._opened(merchant_id, Purpose.FINGERPRINT, keysets, prf.PrfSet).primary(),
+        )
+        self._ring[merchant_id] = keys
+        self._ring.move_to_end(merchant_id)
+        if len(self._ring) > self._capacity:
+            self._ring.popitem(last=False)
+
+    def knows(self, merchant_id: str) -> bool:
+        """Whether this merchant's keys are on the ring."""
+        return merchant_id in self._ring
+
+    def forget(self, merchant_id: str) -> None:
+        """Take a merchant's keys off the ring."""
+        self._ring.pop(merchant_id, None)
+
+    def seals(self, merchant_id: str) -> dict[Purpose, int]:
+        """How often each key has sealed, `used` at loading included: a key turns at 2^30 and refuses at 2^31."""
+        keys = self._keys(merchant_id)
+        return {Purpose.CARD: keys.card.used, Purpose.SECRET: keys.secret.used}
+
+    def seal_card(self, merchant_id: str, row_id: int, pan: Pan, expiry: Expiry | None) -> bytes:
+        """Seal what may be kept of a card, for one row.
+
+        TypeError for anything that is not a `Pan` and an `Expiry`: a security code is never sealed (PCI DSS 3.3.1).
+        ValueError for an expiry that two bytes of year and one of month cannot hold. KeyExhausted.
+        """
+        if type(pan) is not Pan or (expiry is not None and type(expiry) is not Expiry):
+            raise TypeError("a Pan and an Expiry are sealed as a card, nothing else")
+        return _seal(self._keys(merchant_id).card, "card", str(row_id), _pack_card(pan, expiry))
+
+    def open_card(self, merchant_id: str, row_id: int, sealed: bytes) -> Card:
+        """The PAN and expiry of a row. CannotOpen unless it was sealed for this very merchant and row."""
+        seals = self._keys(merchant_id).card
+        return _unpack_card(_open(seals.primitive, sealed, seals.place + _bind("card", str(row_id))))
+
+    def seal_secret(self, merchant_id: str, row_id: str, column: str, plaintext: bytes) -> bytes:
+        """Seal a merchant's secret for one column of one row. TypeError unless it is bytes; KeyExhausted."""
+        if type(plaintext) is not bytes:
+            raise TypeError("a secret is sealed from bytes")
+        return _seal(self._keys(merchant_id).secret, column, row_id, plaintext)
+
+    def open_secret(self, merchant_id: str, row_id: str, column: str, sealed: bytes) -> bytes:
+        """The secret of one column of one row. CannotOpen unless it was sealed for exactly that place."""
+        seals = self._keys(merchant_id).secret
+        return _open(seals.primitive, sealed, seals.place + _bind(column, row_id))
+
+    def fingerprint(self, merchant_id: str, pan: Pan) -> bytes:
+        """16 bytes that find the same card again at the same merchant, and nothing without the key."""
+        if type(pan) is not Pan:
+            raise TypeError("a fingerprint is taken of a Pan")
+        taken: bytes = self._keys(merchant_id).fingerprint.compute(pan.digits.encode(), FINGERPRINT_BYTES)
+        return taken
+
+    def _keys(self, merchant_id: str) -> _Keys:
+        keys = self._ring.get(merchant_id)
+        if keys is None:
+            raise NotLoaded("the keysets of this merchant are not loaded")
+        self._ring.move_to_end(merchant_id)
+        return keys
+
+    def _seals(self, merchant_id: str, purpose: Purpose, keysets: Mapping[Purpose, bytes], used: int) -> _Seals:
+        place = _bind("kessai sealed", FORMAT.hex(), merchant_id, purpose)
+        return _Seals(self._opened(merchant_id, purpose, keysets, aead.Aead), place, used)
+
+    def _opened(self, merchant_id: str, purpose: Purpose, keysets: Mapping[Purpose, bytes], kind: Any) -> Any:
+        if purpose not in keysets:
+            raise CannotOpen(f"the {purpose} keyset is missing")
+        keyset = self._kek.unwrap(keysets[purpose], merchant_id, purpose)
+        try:
+            return proto_keyset_format.parse(keyset, secret_key_access.TOKEN).primitive(kind)
+        except tink.TinkError:
+            raise CannotOpen(f"the {purpose} keyset is of a kind that is not known here") from None
+
+
+def _seal(seals: _Seals, column: str, row_id: str, plaintext: bytes) -> bytes:
+    if seals.used >= SEALS_PER_KEY:
+        raise KeyExhausted("a key has sealed as much as it may")
+    seals.used += 1
+    sealed: bytes = seals.primitive.encrypt(plaintext, seals.place + _bind(column, row_id))
+    return FORMAT + sealed
+
+
+def _open(primitive: Any, sealed: bytes, place: bytes) -> bytes:
+    if sealed[:1] != FORMAT:
+        raise CannotOpen("a sealed value has an unknown format")
+    try:
+        plaintext: bytes = primitive.decrypt(sealed[1:], place)
+    except tink.TinkError:
+        raise CannotOpen("a sealed value was changed, moved or sealed by another key") from None
+    return plaintext
+
+
+def _bind(*parts: str) -> bytes:
+    """Parts behind their lengths: two different sequences of as many parts never give the same bytes."""
+    encoded = [part.encode() for part in parts]
+    return b"".join([piece for part in encoded for piece in (len(part).to_bytes(4), part)])
+
+
+def _pack_card(pan: Pan, expiry: Expiry | None) -> bytes:
+    year, month = (expiry.year, expiry.month) if expiry else (0, 0)
+    if (expiry and not 0 < year < 1 << 16) or not 0 <= month < 1 << 8:
+        raise ValueError("an expiry is a year of 1 to 65535 and a month of 0 to 255")
+    return year.to_bytes(2) + month.to_bytes(1) + bytes.fromhex(pan.digits.ljust(20, "f"))
+
+
+def _unpack_card(plaintext: bytes) -> Card:
+    year = int.from_bytes(plaintext[:2])
+    return Card(pan=Pan(plaintext[3:].hex().rstrip("f")), expiry=Expiry(year, plaintext[2]) if year else None)
+
+
+def _primitive(name: str, key: Any, prefix: int, key_id: int, kind: Any) -> Any:
+    """A primitive of the library over one raw key."""
+    keyset = tink_pb2.Keyset(primary_key_id=key_id)
+    row = keyset.key.add(status=tink_pb2.ENABLED, key_id=key_id, output_prefix_type=prefix)
+    row.key_data.type_url = "type.googleapis.com/google.crypto.tink." + name
+    row.key_data.value = key.SerializeToString()
+    row.key_data.key_material_type = tink_pb2.KeyData.SYMMETRIC
+    return proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN).primitive(kind)
+
+
+# Key, nonce, additional data, plaintext, ciphertext with its tag: NIST CAVP, gcmEncryptExtIV256, 128-bit text and data.
+_GCM: Final = """
+92e11dcdaa866f5ce790fd24501f92509aacf4cb8b1339d50c9c1240935dd08b ac93a1a6145299bde902f21a
+1e0889016f67601c8ebea4943bc23ad6 2d71bcfa914e4ac045b2aa60955fad24
+8995ae2e6df3dbf96fac7b7137bae67feca5aa77d51d4a0a14d9c51e1da474ab
+"""
+
+# RFC 4231, test case 6: the key is 131 times AA, longer than a block.
+_HMAC_TEXT: Final = b"Test Using Larger Than Block-Size Key - Hash Key First"
+_HMAC: Final = bytes.fromhex("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")
+
+
+def self_test() -> None:
+    """Compute known answers before anything is sealed: once, at start. SelfTestFailed on any difference."""
+    key, nonce, place, plaintext, ciphertext = map(bytes.fromhex, _GCM.split())
+    gcm = _primitive("AesGcmKey", aes_gcm_pb2.AesGcmKey(key_value=key), tink_pb2.RAW, 1, aead.Aead)
+    known = FORMAT + nonce + ciphertext
+    if not _opens(gcm, known, place, plaintext):
+        raise SelfTestFailed("AES-256-GCM does not open a known text")
+    if not _opens(gcm, FORMAT + gcm.encrypt(plaintext, place), place, plaintext):
+        raise SelfTestFailed("AES-256-GCM does not open what it sealed")
+    if _opens(gcm, known[:-1] + bytes([known[-1] ^ 1]), place, plaintext):
+        raise SelfTestFailed("AES-256-GCM opens a changed text")
+    hmac_key = hmac_prf_pb2.HmacPrfKey(key_value=b"\xaa" * 131, params={"hash": common_pb2.SHA256})
+    hmac = _primitive("HmacPrfKey", hmac_key, tink_pb2.RAW, 1, prf.PrfSet).primary()
+    if hmac.compute(_HMAC_TEXT, 32) != _HMAC:
+        raise SelfTestFailed("HMAC-SHA-256 does not compute a known digest")
+
+
+def _opens(primitive: Any, sealed: bytes, place: bytes, plaintext: bytes) -> bool:
+    try:
+        return _open(primitive, sealed, place) == plaintext
+    except CannotOpen:
+        return False
