@@ -540,9 +540,7 @@ def test_localhost_listens_on_one_port_for_all_its_addresses() -> None:
     assert 0 not in ports
 
 
-@pytest.mark.parametrize(
-    ("host", "behind_proxy"), [("no-such-host.invalid", False), ("a" * 300, False), ("", False), ("192.0.2.1", True)]
-)
+@pytest.mark.parametrize(("host", "behind_proxy"), [("a" * 300, False), ("", False), ("192.0.2.1", True)])
 def test_an_unusable_address_is_said_in_one_sentence(host: str, behind_proxy: bool) -> None:
     with pytest.raises(AddressUnusable, match=r"^[^\n]+\.$"):
         listen(Settings(host=host, port=0, behind_proxy=behind_proxy))

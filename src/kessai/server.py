@@ -151,10 +151,11 @@ class Connection(HttpToolsProtocol):
     application reads a disconnect. Answers keep the order of their requests.
     """
 
-    def __init__(self, config: Config, state: ServerState, limits: Limits) -> None:
+    def __init__(self, config: Config, state: ServerState, limits: Limits, stop: asyncio.Event) -> None:
         super().__init__(config, state, {})
         self.url = b""
         self._limits = limits
+        self._stop = stop
         self._in_head = True  # of the request that arrives; else in its body
         self._read_bytes = 0  # last read, whatever was in it
         self._received_bytes = 0  # of the request that arrives, whole reads only
@@ -166,6 +167,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer()
+        if self._stop.is_set():  # its TLS handshake ended too late
+            transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -376,13 +379,14 @@ async def serve(
         for listener in listeners:
             stack.callback(listener.close)
         port: int = listeners[0].getsockname()[1]
-        servers = await _accept(app, settings, state, listeners)
+        servers = await _accept(app, settings, state, stop, listeners)
         stack.enter_context(_signals(stop))
         try:
             if started is not None:
                 started(port)
             await stop.wait()
         finally:
+            stop.set()
             for server in servers:
                 server.close()
             await _drain(state, settings.grace_s)
@@ -424,7 +428,7 @@ _BIND_ERRORS: Final[dict[int | None, tuple[type[CannotServe], str]]] = {
 
 
 async def _accept(
-    app: Application, settings: Settings, state: ServerState, listeners: tuple[socket.socket, ...]
+    app: Application, settings: Settings, state: ServerState, stop: asyncio.Event, listeners: tuple[socket.socket, ...]
 ) -> list[asyncio.Server]:
     limits = settings.limits
     config = Config(
@@ -447,7 +451,7 @@ async def _accept(
         tls = {"ssl": context, "ssl_handshake_timeout": limits.head_s, "ssl_shutdown_timeout": limits.linger_s}
     loop = asyncio.get_running_loop()
     return [
-        await loop.create_server(lambda: Connection(config, state, limits), sock=listener, backlog=2048, **tls)
+        await loop.create_server(lambda: Connection(config, state, limits, stop), sock=listener, backlog=2048, **tls)
         for listener in listeners
     ]
 

@@ -191,7 +191,8 @@ CHECKED: list[tuple[dict[str, object], int, Contract, dict[str, str]]] = [
     ({"method": "21", "bonus_month": "7"}, 12_000, JCN, {"J15": "warning"}),
     ({"method": "31", "installments": "3", "bonus_month": "8"}, 12_000, OPEN, {"J16": "error"}),
     ({"method": "31", "installments": "3", "bonus_month": "7"}, 12_000, OPEN, {}),
-    ({"method": "31", "installments": "3", "bonus_month": "7", "first_month": "4"}, 12_000, OPEN, {"J16": "error"}),
+    ({"method": "31", "installments": "3", "bonus_month": "7", "first_month": "4"}, 12_000, OPEN, {"J16": "warning"}),
+    ({"method": "31", "installments": "3", "bonus_month": "8", "first_month": "4"}, 12_000, OPEN, {"J16": "error"}),
     ({"method": "31", "installments": "24", "bonuses": [{"month": m} for m in "8181"]}, 12_000, OPEN, {}),
     ({"method": "31", "installments": "12", "bonuses": [{"month": m} for m in "18"]}, 12_000, OPEN, {}),
     (

@@ -94,6 +94,7 @@ class Refusal(Enum):
     NOT_SUPPORTED = "the merchant's acquirer does not offer this operation"
     BRAND_NOT_ACCEPTED = "the merchant's acquirer does not take this card brand"
     CURRENCY_MISMATCH = "the currency is not the payment's"
+    OTHER_CARD = "a refund goes to the card that paid, and to no other"
     AMOUNT_NOT_POSITIVE = "the amount must be greater than zero"
     NOT_APPROVED = "the transaction was not approved"
     STILL_OPEN = "the outcome of the transaction is not known yet"
@@ -115,6 +116,7 @@ class Refusal(Enum):
     DUPLICATE_TRANSACTION_ID = "the merchant's transaction id was used before"
     DUPLICATE_REFERENCE = "the merchant's reference was used a short time ago"
     IN_PROGRESS = "the first request with this key has not ended yet"
+    OUTCOME_UNKNOWN = "the outcome of the first request with this key is not known"
     KEY_REUSED = "the key was used before for another request"
 
 
@@ -209,6 +211,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "cvn-sent": "a security code was sent for verification",
     "retail": "the card was present",
     "transit": "a transit operator's tap",
+    "network-token": "the number is a network token's",
     "verbal": "approved by voice; the code came with the request",
     "merchant-initiated": "the cardholder took no part",
     "capture-skipped": "the capture of a sale was not run",

@@ -438,7 +438,7 @@ def _month_problems(option: PaymentOption, sale_date: date) -> Iterator[Problem]
     """Months that repeat a season, or lie outside of the plan of a combination.
 
     Without a first billing month the plan may begin in the month after the sale or, behind the issuer's closing day,
-    one later; either will do.
+    one later; either will do. With one, the month right behind the plan is a warning only: published examples do that.
     """
     indexed = [(index, bonus.month) for index, bonus in enumerate(option.bonuses) if bonus.month is not None]
     first = add_months(month_of(sale_date), 1)
@@ -454,7 +454,8 @@ def _month_problems(option: PaymentOption, sale_date: date) -> Iterator[Problem]
         if repeats and (option.kind is Kind.BONUS or is_outside):
             yield problem("J17", index=index)
         elif is_outside:
-            yield problem("J16", index=index)
+            is_next = option.first_month is not None and month == add_months(first, option.installments or 0)
+            yield problem("J16", index=index, severity=Severity.WARNING if is_next else None)
         seen.append(number)
 
 

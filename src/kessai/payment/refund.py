@@ -13,6 +13,9 @@ class Refund(Command):
     target: int
     """The sale or capture that is refunded."""
     amount: Money
+    card_prefix: str | None = None
+    card_suffix: str | None = None
+    """First six and last four digits of a card that the request named: a refund goes to no other than the original."""
 
 
 def prepare(payment: Payment, command: Refund, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:
@@ -25,6 +28,11 @@ def prepare(payment: Payment, command: Refund, merchant: Merchant, now: datetime
         return refusal
     if command.amount.currency is not payment.currency:
         return Refusal.CURRENCY_MISMATCH
+    if command.card_suffix is not None and (command.card_prefix, command.card_suffix) != (
+        payment.pan_prefix,
+        payment.pan_suffix,
+    ):
+        return Refusal.OTHER_CARD
     if command.amount.minor <= 0:
         return Refusal.AMOUNT_NOT_POSITIVE
     if now > target.requested_at + timedelta(days=merchant.terms.return_days):

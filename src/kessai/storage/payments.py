@@ -146,7 +146,7 @@ def _claim_key(run: Run, merchant: str, key: Key, transaction_id: int) -> Answer
     if status == "pending":
         return Refusal.IN_PROGRESS
     if answer is None:  # a crash came between the exchange and its outcome
-        return Refusal.STILL_OPEN
+        return Refusal.OUTCOME_UNKNOWN
     return Answer(answer_status, bytes(answer))
 
 

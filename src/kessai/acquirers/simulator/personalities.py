@@ -4,7 +4,6 @@ A fingerprint is the set of facts by which a merchant's tests tell one processor
 that begins with `=` is filled in from the exchange (see `MAKERS`), anything else is said as it stands.
 """
 
-from base64 import b32encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -200,8 +199,8 @@ FINGERPRINTS: Final[Mapping[str, Mapping[Message, Mapping[str, str]]]] = {
     "smcc": _forwarded_to("Sumitomo"),
     "jcn": _forwarded_to("JCN"),
 }
-"""Per personality and kind of answer, what it says, by the names of `acquirers.FACTS`. Response codes of refusals are in
-`CODES`; `=id` is left to the dialect, which puts its own id there."""
+"""Per personality and kind of answer, what it says, by the names of `acquirers.FACTS`. Response codes of refusals are
+in `CODES`; `=id` is left to the dialect, which puts its own id there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,12 +215,8 @@ class Addition:
 
 
 ADDITIONS: Final = (
-    Addition(
-        personality="sandbox", message=_M.AUTHORIZATION, brand=_B.MASTERCARD, facts={"auth_indicator": "1"}
-    ),
-    Addition(
-        personality="sandbox", message=_M.AUTHORIZATION, flag="cvn-sent", facts={"cvn_code": "M", "cvn_raw": "M"}
-    ),
+    Addition(personality="sandbox", message=_M.AUTHORIZATION, brand=_B.MASTERCARD, facts={"auth_indicator": "1"}),
+    Addition(personality="sandbox", message=_M.AUTHORIZATION, flag="cvn-sent", facts={"cvn_code": "M", "cvn_raw": "M"}),
     Addition(personality="vpc", message=_M.AUTHORIZATION, flag="cvn-sent", facts={"cvn_code": "M", "cvn_raw": "M"}),
 )
 
@@ -287,10 +282,14 @@ def facts(exchange: Exchange, message: Message, next_slip: Callable[[], str]) ->
     return said
 
 
+_DIGITS: Final = bytes(b"0123456789"[byte % 10] for byte in range(256))
+_ALPHANUMERICS: Final = bytes(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[byte % 36] for byte in range(256))
+
+
 def _sixteen(exchange: Exchange) -> str:
     """Eight digits and eight upper-case alphanumerics, always the same for one transaction."""
-    digest = blake2b(str(exchange.transaction_id).encode(), digest_size=9).digest()
-    return f"{int.from_bytes(digest[:4], 'big') % 100_000_000:08d}{b32encode(digest[4:]).decode()}"
+    digest = blake2b(b"%d" % exchange.transaction_id, digest_size=16).digest()
+    return (digest[:8].translate(_DIGITS) + digest[8:].translate(_ALPHANUMERICS)).decode()
 
 
 def _original(exchange: Exchange) -> str:

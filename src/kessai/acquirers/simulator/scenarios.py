@@ -239,9 +239,7 @@ def outcome(
                 if APPROVAL_OF[exchange.operation] is Message.AUTHORIZATION
                 else Message.DECLINED
             )
-            return Declined(
-                reason=scenario.reason, facts=_refusal(exchange, scenario, declined, next_slip, overrides)
-            )
+            return Declined(reason=scenario.reason, facts=_refusal(exchange, scenario, declined, next_slip, overrides))
         case Ending.FAILED:
             assert scenario.reason is not None
             return Failed(

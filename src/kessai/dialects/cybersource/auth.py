@@ -23,19 +23,21 @@ from typing import Final
 
 from kessai.dialects import HttpRequest
 from kessai.dialects.cybersource import jwt
-from kessai.dialects.cybersource.jwt import (
-    LEEWAY_S,
-    METHODS_WITH_DIGEST,
-    TOKEN_LIFE_S,
-    Certificate,
-    SharedSecret,
-    from_base64,
-    read_instant,
-    sha256_base64,
-    sign_jwt_hs256,
-)
+from kessai.dialects.cybersource.jwt import Certificate, SharedSecret, sign_jwt_hs256
 
-__all__ = ["Certificate", "SharedSecret", "claim", "sign", "sign_jwt_hs256", "verify"]
+__all__ = [
+    "Certificate",
+    "Claim",
+    "Failure",
+    "Reason",
+    "Scheme",
+    "SharedSecret",
+    "Verified",
+    "claim",
+    "sign",
+    "sign_jwt_hs256",
+    "verify",
+]
 
 WINDOW_S: Final = 300
 SIGNATURE_LIMIT: Final = 4096
@@ -192,8 +194,8 @@ def sign(
     """
     lines = {"host": host, date_name: date_text, request_target_label: f"{method.lower()} {target}"}
     headers = {"v-c-merchant-id": merchant_id, date_name: date_text, "host": host}
-    if method.upper() in METHODS_WITH_DIGEST:
-        headers["digest"] = lines["digest"] = f"SHA-256={sha256_base64(body)}"
+    if method.upper() in jwt.METHODS_WITH_DIGEST:
+        headers["digest"] = lines["digest"] = f"SHA-256={jwt.sha256_base64(body)}"
     lines["v-c-merchant-id"] = key.owner
     mac = key.mac("\n".join(f"{label}: {value}" for label, value in lines.items()).encode())
     headers["signature"] = (
@@ -216,7 +218,7 @@ def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | F
     given = _parameters(headers["signature"])
     if given["algorithm"].lower() not in MAC_ALGORITHMS:
         return _failure(Reason.ALGORITHM, f"algorithm '{given['algorithm']}' is not HmacSHA256")
-    mac = from_base64("the signature", given["signature"])
+    mac = jwt.from_base64("the signature", given["signature"])
     if len(mac) != 32:
         raise ValueError(f"the signature is {len(mac)} bytes long instead of 32")
     if "date" not in headers and "v-c-date" not in headers:
@@ -329,13 +331,13 @@ def _verify_signature(
     hosts: frozenset[str] | None,
     window_s: int,
 ) -> Verified | Failure:
+    digest = f"SHA-256={jwt.sha256_base64(request.body)}"  # also for an unknown key: a long body takes as long
     if not isinstance(key, SharedSecret) or key.key_id != claimed.key_id:
         hmac.compare_digest(_NOBODY.mac(_octets(signed.text)), signed.mac)
         return _unknown_key(claimed)
     is_signed = hmac.compare_digest(key.mac(_octets(signed.text)), signed.mac)
     if not is_signed and key.owner != claimed.merchant_id:
         is_signed = hmac.compare_digest(key.mac(_octets(_signed_as(key.owner, signed.text))), signed.mac)
-    digest = f"SHA-256={sha256_base64(request.body)}"
     other_digest = ""
     if signed.digest is not None and signed.digest[:8].upper() + signed.digest[8:] != digest:
         other_digest = f"digest is '{signed.digest}', the {len(request.body)} bytes received give '{digest}'"
@@ -410,23 +412,27 @@ def _verify_token(
 
 def _token_end(claims: jwt.Claims, now: datetime) -> int | Failure:
     """The last second in which a version 2 token is accepted."""
-    issued, expiry, now_s = read_instant(claims.iat), read_instant(claims.exp), int(now.timestamp())
+    issued, expiry, now_s = jwt.read_instant(claims.iat), jwt.read_instant(claims.exp), int(now.timestamp())
     if issued is None or expiry is None:
         return _failure(Reason.DATE, f"claim {'iat' if issued is None else 'exp'} is missing or cannot be read")
-    if not 0 <= expiry - issued <= TOKEN_LIFE_S:
+    if not 0 <= expiry - issued <= jwt.TOKEN_LIFE_S:
         return _failure(
-            Reason.DATE, f"the token lives {expiry - issued} s from iat to exp, 0 to {TOKEN_LIFE_S} are allowed"
+            Reason.DATE, f"the token lives {expiry - issued} s from iat to exp, 0 to {jwt.TOKEN_LIFE_S} are allowed"
         )
-    if issued > now_s + LEEWAY_S:
-        return _failure(Reason.DATE, f"claim iat is {issued - now_s} s ahead of our clock, {LEEWAY_S} s are allowed")
-    if expiry < now_s - LEEWAY_S:
-        return _failure(Reason.DATE, f"the token expired {now_s - expiry} s ago by our clock, {LEEWAY_S} s are allowed")
-    return expiry + LEEWAY_S
+    if issued > now_s + jwt.LEEWAY_S:
+        return _failure(
+            Reason.DATE, f"claim iat is {issued - now_s} s ahead of our clock, {jwt.LEEWAY_S} s are allowed"
+        )
+    if expiry < now_s - jwt.LEEWAY_S:
+        return _failure(
+            Reason.DATE, f"the token expired {now_s - expiry} s ago by our clock, {jwt.LEEWAY_S} s are allowed"
+        )
+    return expiry + jwt.LEEWAY_S
 
 
 def _near(value: int | str | None, name: str, now: datetime, window_s: int) -> int | Failure:
     """An instant no further from now than the window, in seconds since the epoch."""
-    instant = read_instant(value)
+    instant = jwt.read_instant(value)
     if instant is None:
         return _failure(Reason.DATE, f"{name} '{value}' cannot be read as a date")
     ahead_s = instant - int(now.timestamp())
@@ -442,7 +448,7 @@ def _other_digest_claim(claims: jwt.Claims, body: bytes) -> str | None:
             return f"the digest's algorithm is '{algorithm}' instead of SHA-256"
     if claims.digest is None:
         return f"claim digest is missing, there is a body of {len(body)} bytes" if body else None
-    digest = sha256_base64(body)
+    digest = jwt.sha256_base64(body)
     if claims.digest != digest:
         return f"claim digest is '{claims.digest}', the {len(body)} bytes received give '{digest}'"
     return None
@@ -464,7 +470,7 @@ def _signed_as(owner: str, text: str) -> str:
 
 
 def _octets(text: str) -> bytes:
-    """The text as it came over the wire, where header values are latin-1; whatever else never equals what was sent."""
+    """The text as it came over the wire, where header values are latin-1; nothing else can have been sent."""
     return text.encode("latin-1", "backslashreplace")
 
 
@@ -486,5 +492,5 @@ def _shown(text: str) -> str:
 
 
 def _failure(reason: Reason, explanation: str) -> Failure:
-    safe = explanation[:EXPLANATION_LIMIT].encode("unicode_escape").decode("ascii")
+    safe = explanation[: EXPLANATION_LIMIT + 1].encode("unicode_escape").decode("ascii")
     return Failure(reason, safe if len(safe) <= EXPLANATION_LIMIT else safe[: EXPLANATION_LIMIT - 3] + "...")

@@ -1,0 +1,113 @@
+"""Japanese payment options on this wire: `processingInformation.japanPaymentOptions`, read, checked, located. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from kessai.dialects.cybersource.findings import Findings
+from kessai.dialects.document import has_bad_characters, prune, text_of
+from kessai.dialects.table import FieldError, find
+from kessai.payment import options
+from kessai.payment.card import Card
+from kessai.payment.merchant import Merchant
+from kessai.payment.money import Money
+
+JAPAN: Final = timezone(timedelta(hours=9))
+"""Japan has no daylight saving."""
+
+PATH: Final = "processingInformation.japanPaymentOptions"
+MEMBERS: Final[tuple[tuple[str, str], ...]] = (
+    ("paymentMethod", "method"),
+    ("installments", "installments"),
+    ("firstBillingMonth", "first_month"),
+    ("bonusMonth", "bonus_month"),
+    ("bonusAmount", "bonus_amount"),
+    ("secondBonusMonth", "second_bonus_month"),
+    ("secondBonusAmount", "second_bonus_amount"),
+    ("preapprovalType", "preapproval_type"),
+    ("terminalId", "terminal_id"),
+    ("businessName", "business_name"),
+    ("businessNameKatakana", "business_name_katakana"),
+    ("businessNameAlphaNumeric", "business_name_alphanumeric"),
+)
+_PATHS: Final[Mapping[str, str]] = {neutral: f"{PATH}.{wire}" for wire, neutral in MEMBERS} | {
+    "bonuses": f"{PATH}.bonuses",
+    "names": f"{PATH}.businessName",
+    "amount": "orderInformation.amountDetails.totalAmount",
+    "currency": "orderInformation.amountDetails.currency",
+    "card": "paymentInformation.card.number",
+}
+
+
+def option(
+    document: dict[str, object],
+    merchant: Merchant,
+    amount: Money | None,
+    card: Card | None,
+    now: datetime,
+    findings: Findings,
+    flags: frozenset[str],
+    operation: options.Operation = "authorization",
+) -> options.PaymentOption | None:
+    """The Japanese payment option of a request, checked as far as the wire checks it."""
+    raw = find(document, ("processingInformation", "japanPaymentOptions"))
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        findings.invalid(PATH)
+        return None
+    values: dict[str, object] = {}
+    for wire, neutral in MEMBERS:
+        value = raw.get(wire)
+        if value is None or value == "":
+            continue
+        text = text_of(value)
+        if text is None or has_bad_characters(text):
+            findings.invalid(f"{PATH}.{wire}")
+        else:
+            values[neutral] = text
+    values["bonuses"] = _bonuses(raw.get("bonuses"))
+    read = options.read(values)
+    if not isinstance(read, options.PaymentOption):
+        findings.errors.extend(FieldError(_path(problem, raw)) for problem in read)
+        return None
+    if amount is None:
+        return read
+    for problem in options.check(
+        read,
+        amount,
+        now.astimezone(JAPAN).date(),
+        merchant.terms.options,
+        brand=card.brand if card else None,
+        operation=operation,
+        merchant_initiated="merchant-initiated" in flags,
+        card_present="retail" in flags,
+        strict=merchant.terms.strict_options,
+    ):
+        if problem.severity is options.Severity.ERROR:
+            findings.invalid(_path(problem, raw))
+        else:
+            findings.warnings.append(f"{problem.rule}: {problem.message} / {problem.message_ja}")
+    return read
+
+
+def _bonuses(raw: object) -> object:
+    """The three shapes of `bonuses` with their scalars as text: a count, or a list of objects and nulls."""
+    if isinstance(raw, list):
+        return [
+            {name: text_of(value) for name, value in prune(entry).items()} if isinstance(entry, dict) else entry
+            for entry in raw
+        ]
+    return text_of(raw) if raw is not None else None
+
+
+def _path(problem: options.Problem, raw: Mapping[str, object]) -> str:
+    """Where a problem lies in the shape that the client used."""
+    listed = isinstance(raw.get("bonuses"), list)
+    if problem.index is not None and problem.field in ("bonus_month", "bonus_amount", "bonuses"):
+        if listed:
+            member = {"bonus_month": ".month", "bonus_amount": ".amount"}.get(problem.field, "")
+            return f"{PATH}.bonuses[{problem.index}]{member}"
+        if problem.index == 1 and problem.field != "bonuses":
+            return _PATHS[f"second_{problem.field}"]
+    return _PATHS[problem.field]

@@ -1,0 +1,383 @@
+"""Requests: from a JSON body to a command, by tables. Pure.
+
+Scalars are loosely typed (text, number or boolean by their text form), null and the empty text are absence, unknown
+members are ignored. Everything wrong with a document is said at once, each by its own path. What is kept of a request
+beside the command are the harmless members that `members.py` lists; card data and secrets are never among them.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, cast
+
+import msgspec
+
+from kessai.dialects.cybersource import fields, japan, members
+from kessai.dialects.cybersource.findings import Findings, Problems
+from kessai.dialects.cybersource.reasons import INVALID_CARD_TYPE, INVALID_DATA, NOT_SUPPORTED
+from kessai.dialects.document import mask_pans, text_of
+from kessai.dialects.table import NOWHERE, Table, decode, find
+from kessai.payment.authorize import Authorize, Increment
+from kessai.payment.capture import Capture
+from kessai.payment.card import Card, Expiry, Pan, SecurityCode
+from kessai.payment.credit import Credit
+from kessai.payment.lifecycle import Command
+from kessai.payment.merchant import Merchant
+from kessai.payment.money import Currency, Money, loses_decimals
+from kessai.payment.refund import Refund
+from kessai.payment.reverse import Reverse
+from kessai.payment.void import Void
+
+LARGEST_AMOUNT: Final = 100_000_000_000
+"""From this many whole units on an amount is refused."""
+_BILL_TO: Final = ("firstName", "lastName", "address1", "locality", "country", "email")
+_BILL_TO_NORTH_AMERICA: Final = ("administrativeArea", "postalCode")
+_TOKENS: Final = (
+    "customer.id",
+    "customer.customerId",
+    "paymentInstrument.id",
+    "instrumentIdentifier.id",
+    "legacyToken.id",
+)
+_NOT_OFFERED: Final = ("fluidData.value", "bank.account.number")
+"""Ways to pay that nothing behind this gateway offers yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A decoded request: the command, and the members that answers and details show again."""
+
+    command: Command
+    kept: dict[str, object]
+
+
+# ---- commands
+
+
+def authorization(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
+    """POST /pts/v2/payments."""
+    findings = Findings()
+    values = _decode(fields.AUTHORIZATION, document, findings)
+    commerce = str(values.get("commerce_indicator", "internet")).lower()
+    is_retail = commerce == "retail" or "entry_mode" in values
+    card = _card(document, values, findings, merchant, needs_expiry=True)
+    if isinstance(card, Problems):
+        return card
+    amount = _total(document, values, findings, merchant)
+    flags = _flags(document, values, is_retail=is_retail)
+    if not (is_retail or merchant.terms.relaxed_address or "merchant-initiated" in flags):
+        _bill_to(document, findings)
+    voice = str(values["voice_code"]) if str(values.get("auth_type", "")).upper() == "VERBAL" else None
+    option = japan.option(document, merchant, amount, card, now, findings, flags)
+    kept = _kept(document, findings)
+    if findings.errors or card is None or amount is None:
+        return findings.problems()
+    return Request(
+        Authorize(
+            amount=amount,
+            card=card,
+            capture=bool(values.get("capture", False)),
+            option=option,
+            voice_approval=voice,
+            flags=flags,
+            **_common(values, kept, findings),
+        ),
+        kept,
+    )
+
+
+def increment(document: dict[str, object], payment_id: int, merchant: Merchant) -> Request | Problems:
+    """PATCH /pts/v2/payments/{id}: `additionalAmount`, or `totalAmount` as the amount of this increment."""
+    findings = Findings()
+    values = _decode(fields.INCREMENT, document, findings)
+    amount = _amount(values, findings, merchant, "orderInformation.amountDetails.additionalAmount")
+    kept = _kept(document, findings)
+    if findings.errors or amount is None:
+        return findings.problems()
+    return Request(Increment(target=payment_id, amount=amount, **_common(values, kept, findings)), kept)
+
+
+def capture(document: dict[str, object], payment_id: int, merchant: Merchant, now: datetime) -> Request | Problems:
+    """POST /pts/v2/payments/{id}/captures."""
+    findings = Findings()
+    values = _decode(fields.CAPTURE, document, findings)
+    amount = _total(document, values, findings, merchant)
+    option = japan.option(document, merchant, amount, None, now, findings, frozenset(), "capture")
+    kept = _kept(document, findings)
+    if findings.errors or amount is None:
+        return findings.problems()
+    sequence, count = values.get("sequence"), values.get("count")
+    return Request(
+        Capture(
+            target=payment_id,
+            amount=amount,
+            option=option,
+            sequence=int(str(sequence)) if sequence is not None else None,
+            count=int(str(count)) if count is not None else None,
+            **_common(values, kept, findings),
+        ),
+        kept,
+    )
+
+
+def refund(document: dict[str, object], target: int, merchant: Merchant) -> Request | Problems:
+    """POST /pts/v2/{payments|captures}/{id}/refunds."""
+    findings = Findings()
+    values = _decode(fields.REFUND, document, findings)
+    amount = _total(document, values, findings, merchant)
+    kept = _kept(document, findings)
+    if findings.errors or amount is None:
+        return findings.problems()
+    pan = values.get("pan")
+    return Request(
+        Refund(
+            target=target,
+            amount=amount,
+            card_prefix=pan.digits[:6] if isinstance(pan, Pan) else None,
+            card_suffix=pan.suffix if isinstance(pan, Pan) else None,
+            **_common(values, kept, findings),
+        ),
+        kept,
+    )
+
+
+def reversal(
+    document: dict[str, object], target: int | None, merchant: Merchant, currency: Currency | None, *, timeout: bool
+) -> Request | Problems:
+    """POST /pts/v2/payments/{id}/reversals and, by the merchant's own id, POST /pts/v2/reversals.
+
+    The currency may be left out; it is the payment's then.
+    """
+    findings = Findings()
+    values = _decode(fields.REVERSAL, document, findings)
+    path = "reversalInformation.amountDetails.totalAmount"
+    if currency is not None:
+        values.setdefault("currency", currency)
+    amount = None
+    if "amount" not in values and path not in findings.paths:
+        findings.missing(path)
+    elif "currency" in values:
+        amount = _amount(values, findings, merchant, path)
+    kept = _kept(document, findings)
+    if findings.errors:
+        return findings.problems()
+    return Request(
+        Reverse(target=target, amount=amount, by_transaction_id=timeout, **_common(values, kept, findings)), kept
+    )
+
+
+def void(document: dict[str, object], target: int, *, timeout: bool) -> Request | Problems:
+    """POST /pts/v2/{payments|captures|refunds|credits}/{id}/voids and, by the merchant's own id, POST /pts/v2/voids."""
+    findings = Findings()
+    values = _decode(fields.VOID, document, findings)
+    kept = _kept(document, findings)
+    if findings.errors:
+        return findings.problems()
+    return Request(Void(target=target, by_transaction_id=timeout, **_common(values, kept, findings)), kept)
+
+
+def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
+    """POST /pts/v2/credits. `processingInformation.capture` means nothing here; the expiration date may be missing."""
+    findings = Findings()
+    values = _decode(fields.CREDIT, document, findings)
+    card = _card(document, values, findings, merchant, needs_expiry=False)
+    if isinstance(card, Problems):
+        return card
+    amount = _total(document, values, findings, merchant)
+    option = japan.option(document, merchant, amount, card, now, findings, frozenset(), "credit")
+    kept = _kept(document, findings)
+    if findings.errors or card is None or amount is None:
+        return findings.problems()
+    return Request(Credit(amount=amount, card=card, option=option, **_common(values, kept, findings)), kept)
+
+
+def merchants_id(document: dict[str, object]) -> str | None:
+    """`clientReferenceInformation.transactionId`, by which time-out reversals and voids name their original."""
+    value = text_of(find(document, ("clientReferenceInformation", "transactionId")))
+    return value if value and len(value) <= 30 else None
+
+
+# ---- helpers
+
+
+def _decode(table: Table, document: dict[str, object], findings: Findings) -> dict[str, object]:
+    values, errors = decode(table, document)
+    findings.errors.extend(errors)
+    return values
+
+
+def _common(values: Mapping[str, object], kept: dict[str, object], findings: Findings) -> dict[str, Any]:
+    particulars = _encode(mask_pans(kept)) if kept else b""
+    return {
+        "reference": str(values.get("reference", "")),
+        "merchant_transaction_id": values.get("merchant_transaction_id"),
+        "particulars": particulars,
+        "warnings": tuple(findings.warnings),
+    }
+
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def _kept(document: dict[str, object], findings: Findings) -> dict[str, object]:
+    kept, bad, overlong = members.keep(document)
+    known = findings.paths
+    for path in bad:
+        if path not in known and not path.startswith(japan.PATH):
+            findings.invalid(path)
+    findings.warnings.extend(f"{path}: longer than the network carries" for path in overlong)
+    return kept
+
+
+def _total(
+    document: dict[str, object], values: dict[str, object], findings: Findings, merchant: Merchant
+) -> Money | None:
+    """`totalAmount`, or the sum of the line items where there is none."""
+    path = "orderInformation.amountDetails.totalAmount"
+    if "amount" not in values and path not in findings.paths:
+        summed = _sum_of_lines(find(document, ("orderInformation", "lineItems")), findings)
+        if summed is not None:
+            values["amount"] = summed
+    return _amount(values, findings, merchant, path)
+
+
+def _sum_of_lines(lines: object, findings: Findings) -> str | None:
+    """The exact decimal text of Σ unit price × quantity; None without lines. Quantity is 1 where none is given."""
+    if not isinstance(lines, list) or not lines:
+        return None
+    total, scale = 0, 6
+    for index, line in enumerate(lines):
+        path = f"orderInformation.lineItems[{index}]"
+        if not isinstance(line, dict):
+            findings.invalid(path)
+            continue
+        price, quantity = text_of(line.get("unitPrice")), text_of(line.get("quantity")) or "1"
+        if price is None:
+            findings.missing(f"{path}.unitPrice")
+        elif re.fullmatch(r"[0-9]{1,12}(\.[0-9]{0,6})?", price, re.ASCII) is None:
+            findings.invalid(f"{path}.unitPrice")
+        elif re.fullmatch(r"[0-9]{1,9}", quantity, re.ASCII) is None:
+            findings.invalid(f"{path}.quantity")
+        else:
+            whole, _, fraction = price.partition(".")
+            total += int(whole + fraction.ljust(scale, "0")) * int(quantity)
+    return f"{total // 10**scale}.{total % 10**scale:0{scale}d}"
+
+
+def _amount(values: Mapping[str, object], findings: Findings, merchant: Merchant, path: str) -> Money | None:
+    known = findings.paths
+    currency_path = "orderInformation.amountDetails.currency"
+    if "currency" not in values and currency_path not in known:
+        findings.missing(currency_path)
+    if "amount" not in values:
+        if path not in known:
+            findings.missing(path)
+        return None
+    if "currency" not in values:
+        return None
+    text, currency = str(values["amount"]).removesuffix("."), cast("Currency", values["currency"])
+    money = Money.parse(text, currency)
+    if money.minor >= LARGEST_AMOUNT * 10**currency.exponent:
+        findings.invalid(path)
+        return None
+    if loses_decimals(text, currency):
+        if merchant.terms.excess_decimals == "refuse":
+            findings.invalid(path)
+            return None
+        findings.warnings.append(f"{path}: cut to the decimals of {currency}")
+    return money
+
+
+def _card(
+    document: dict[str, object],
+    values: Mapping[str, object],
+    findings: Findings,
+    merchant: Merchant,
+    *,
+    needs_expiry: bool,
+) -> Card | Problems | None:
+    """The card of a request; Problems where it pays by something else that is not to be had."""
+    known = findings.paths
+    pan, month, year = values.get("pan"), values.get("month"), values.get("year")
+    where = "paymentInformation.card"
+    if pan is None and f"{where}.number" not in known:
+        track = _from_track(find(document, ("pointOfSaleInformation", "trackData")))
+        if track is not None:
+            pan, month, year = track
+        else:
+            other = _paid_otherwise(document)
+            if other is not None:
+                return other
+            findings.missing(f"{where}.number")
+    if needs_expiry and not merchant.terms.relaxed_expiry:
+        for name, value in (("expirationMonth", month), ("expirationYear", year)):
+            if value is None and f"{where}.{name}" not in known:
+                findings.missing(f"{where}.{name}")
+    if not isinstance(pan, Pan):
+        return None
+    brand = pan.brand
+    sent_type = values.get("type")
+    if isinstance(sent_type, str):
+        named = fields.CARD_TYPES[sent_type]
+        if brand is None:
+            brand = named
+        elif named not in (None, brand) and named not in fields.CO_BADGED and pan.is_valid:
+            return Problems(INVALID_CARD_TYPE)
+    expiry = Expiry(year, month) if isinstance(month, int) and isinstance(year, int) else None
+    code = values.get("security_code")
+    return Card(pan=pan, expiry=expiry, security_code=code if isinstance(code, SecurityCode) else None, brand=brand)
+
+
+def _paid_otherwise(document: dict[str, object]) -> Problems | None:
+    for path in _TOKENS:
+        if find(document, ("paymentInformation", *path.split("."))) not in (None, NOWHERE):
+            return Problems(INVALID_DATA)  # no such token is known
+    if find(document, ("tokenInformation", "transientTokenJwt")) or find(document, ("tokenInformation", "jti")):
+        return Problems(INVALID_DATA)
+    for path in _NOT_OFFERED:
+        if find(document, ("paymentInformation", *path.split("."))) not in (None, NOWHERE):
+            return Problems(NOT_SUPPORTED)
+    return None
+
+
+_TRACK: Final = re.compile(r"(?:;|%B)([0-9]{12,19})(?:=|\^[^^]{0,26}\^)([0-9]{2})(0[1-9]|1[0-2])", re.ASCII)
+
+
+def _from_track(value: object) -> tuple[Pan, int, int] | None:
+    """PAN, month and year of track 2 or 1, sentinels included; the rest of the track is looked at by nobody."""
+    found = _TRACK.search(value) if isinstance(value, str) and len(value) <= 300 else None
+    return (Pan(found[1]), int(found[3]), 2000 + int(found[2])) if found else None
+
+
+def _flags(document: dict[str, object], values: Mapping[str, object], *, is_retail: bool) -> frozenset[str]:
+    industry = str(values.get("industry", "")).lower()
+    indicator = values.get("auth_indicator")
+    initiator = str(values.get("initiator", "")).lower()
+    partial = values.get("partial")
+    return frozenset(
+        name
+        for name, is_set in (
+            ("pre", indicator == "0" or (indicator is None and industry in ("lodging", "auto_rental"))),
+            ("partial", partial is True),
+            ("no-partial", partial is False),
+            ("ignore-avs", values.get("ignore_avs") is True),
+            ("ignore-cvn", values.get("ignore_cvn") is True),
+            ("avs-sent", find(document, ("orderInformation", "billTo", "postalCode")) is not None),
+            ("cvn-sent", "security_code" in values),
+            ("retail", is_retail),
+            ("transit", industry == "transit"),
+            ("merchant-initiated", initiator == "merchant"),
+            ("network-token", find(document, ("paymentInformation", "tokenizedCard", "number")) is not None),
+        )
+        if is_set
+    )
+
+
+def _bill_to(document: dict[str, object], findings: Findings) -> None:
+    where = ("orderInformation", "billTo")
+    country = text_of(find(document, (*where, "country"))) or ""
+    north_american = country.upper() in ("US", "CA", "USA", "CAN")
+    for name in (*_BILL_TO, *(_BILL_TO_NORTH_AMERICA if north_american else ())):
+        if find(document, (*where, name)) is None:
+            findings.missing(f"orderInformation.billTo.{name}")
