@@ -142,7 +142,12 @@ class Gateway:
             return None
         if command.target is None:
             return Refusal.NOT_FOUND
-        return await self.payments.load(merchant.id, command.target) or Refusal.NOT_FOUND
+        found = await self.payments.load(merchant.id, command.target)
+        if found is None:
+            return Refusal.NOT_FOUND
+        target = found.payment.find(command.target)
+        is_expected = target is not None and (not command.expects or target.operation in command.expects)
+        return found if is_expected else Refusal.NOT_FOUND
 
     def _prepare(self, found: Found | None, command: Command, merchant: Merchant, now: datetime) -> Prepared | Refusal:
         new_id = self.new_id()

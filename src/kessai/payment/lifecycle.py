@@ -236,6 +236,8 @@ class Command:
 
     target: int | None = None
     """The transaction that it acts upon."""
+    expects: frozenset[Operation] = frozenset()
+    """What the target may be; anything else is not found. Empty: anything."""
     reference: str = ""
     merchant_transaction_id: str | None = None
     flags: frozenset[str] = frozenset()

@@ -1,0 +1,429 @@
+"""Answers: from a concluded transaction, or a refusal, to a JSON body. Tables and the few rules about shapes. Pure.
+
+Members stand in the order in which published answers have them. Amounts are texts with the currency's decimals, the
+currency is spelt as the request spelt it, ids are 22 digits, links are paths without a host.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from kessai import ids
+from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
+from kessai.dialects.cybersource.findings import Problems
+from kessai.dialects.cybersource.reasons import DECLINES, FAILURES, REVIEWS, SERVER_TIMEOUT, SYSTEM_ERROR, Word
+from kessai.dialects.document import mask_pans
+from kessai.dialects.table import find
+from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
+from kessai.payment.money import Money
+
+_encode: Final = msgspec.json.Encoder().encode
+
+COLLECTIONS: Final[Mapping[Operation, str]] = {
+    Operation.AUTHORIZE: "payments",
+    Operation.SALE: "payments",
+    Operation.INCREMENT: "payments",
+    Operation.CAPTURE: "captures",
+    Operation.REVERSAL: "reversals",
+    Operation.VOID: "voids",
+    Operation.REFUND: "refunds",
+    Operation.CREDIT: "credits",
+}
+"""Operation to the collection that its resource lives in."""
+
+PROCESSOR: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("stan", ("systemTraceAuditNumber",)),
+    ("sales_slip_number", ("salesSlipNumber",)),
+    ("merchant_number", ("merchantNumber",)),
+    ("approval_code", ("approvalCode",)),
+    ("auth_indicator", ("authIndicator",)),
+    ("cvn_code", ("cardVerification", "resultCode")),
+    ("cvn_raw", ("cardVerification", "resultCodeRaw")),
+    ("advice_code", ("merchantAdvice", "code")),
+    ("advice_raw", ("merchantAdvice", "codeRaw")),
+    ("response_details", ("responseDetails",)),
+    ("network_transaction_id", ("networkTransactionId",)),
+    ("network_transaction_id", ("transactionId",)),
+    ("rrn", ("retrievalReferenceNumber",)),
+    ("cavv_code", ("consumerAuthenticationResponse", "code")),
+    ("cavv_raw", ("consumerAuthenticationResponse", "codeRaw")),
+    ("response_category", ("responseCategoryCode",)),
+    ("acquirer_name", ("forwardedAcquirerCode",)),
+    ("response_code", ("responseCode",)),
+    ("avs_code", ("avs", "code")),
+    ("avs_raw", ("avs", "codeRaw")),
+)
+"""What an acquirer said, by its neutral name, to its place in `processorInformation`."""
+
+INSIGHTS: Final[Mapping[str, str]] = {
+    "01": "ISSUER_WILL_NEVER_APPROVE",
+    "02": "ISSUER_CANNOT_APPROVE_AT_THIS_TIME",
+    "03": "ISSUER_CANNOT_APPROVE_WITH_THESE_DETAILS",
+    "04": "GENERIC_ERROR",
+    "97": "PAYMENT_INSIGHTS_INTERNAL_ERROR",
+    "98": "OTHERS",
+    "99": "PAYMENT_INSIGHTS_RESPONSE_CATEGORY_MATCH_NOT_FOUND",
+}
+
+Body = dict[str, object]
+BodyOf = Callable[[Payment, Transaction, Mapping[str, object]], Body]
+
+
+def wire_id(identifier: int) -> str:
+    """An id as this wire prints it: milliseconds without their leading 1, a counter that begins with 6, 0, the node."""
+    parts = ids.split(identifier)
+    return f"{parts.at_ms - ids.EPOCH_MS:012d}6{parts.counter:04d}0{_FIRST_NODE + parts.node:04d}"
+
+
+def parse_id(text: str) -> int | None:
+    """The id in a path; None for a text that cannot be one."""
+    if len(text) != 22 or not (text.isascii() and text.isdigit()) or text[12] != "6" or text[17] != "0":
+        return None
+    node = int(text[18:]) - _FIRST_NODE
+    if not 0 <= node <= 255:
+        return None
+    return ids.join(ids.Parts(int(text[:12]) + ids.EPOCH_MS, int(text[13:17]), node))
+
+
+_FIRST_NODE: Final = 3000
+
+
+def wire_time(instant: datetime) -> str:
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def reference_of(transaction: Transaction) -> str:
+    """The merchant's own code, or the milliseconds at which the id was made."""
+    return transaction.reference or str(ids.split(transaction.id).at_ms)
+
+
+def _links(collection: str, identifier: str, *, follow: tuple[str, ...]) -> msgspec.Raw:
+    """Links in the order of published answers: what may follow first, but `self` before `capture`."""
+    own = f"/pts/v2/{collection}/{identifier}"
+    known = {
+        "authReversal": ("POST", f"{own}/reversals"),
+        "void": ("POST", f"{own}/voids"),
+        "self": ("GET", own),
+        "capture": ("POST", f"{own}/captures"),
+    }
+    shown = (name for name in known if name == "self" or name in follow)
+    return msgspec.Raw(
+        b"{"
+        + b",".join(b'"%s":{"method":"%s","href":"%s"}' % tuple(s.encode() for s in (n, *known[n])) for n in shown)
+        + b"}"
+    )
+
+
+def encode(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> tuple[int, bytes]:
+    """Status and body for a concluded transaction. `kept` are the members of its request."""
+    if transaction.status in (Status.UNKNOWN, Status.PENDING):
+        return failure(SERVER_TIMEOUT, transaction.id, transaction.requested_at)
+    if transaction.status is Status.FAILED:
+        word = FAILURES.get(transaction.reason or Reason.SYSTEM_ERROR, SYSTEM_ERROR)
+        return failure(word, transaction.id, transaction.requested_at)
+    return 201, _encode(_BODIES[transaction.operation](payment, transaction, kept))
+
+
+def failure(word: Word, identifier: int, at: datetime, fields: Problems | None = None) -> tuple[int, bytes]:
+    """Status and body of a 400, 409 or 502."""
+    body: Body = {
+        "id": wire_id(identifier),
+        "submitTimeUtc": wire_time(at),
+        "status": word.status,
+        "reason": word.reason,
+        "message": word.message,
+    }
+    if fields is not None and fields.fields:
+        body["details"] = [
+            {"field": error.path, "reason": "MISSING_FIELD" if error.is_missing else "INVALID_DATA"}
+            for error in fields.fields
+        ]
+    return word.http, _encode(body)
+
+
+# ---- bodies
+
+
+def _payment(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    if transaction.status is Status.DECLINED:
+        return _declined(payment, transaction, kept)
+    is_sale = transaction.operation is Operation.SALE
+    is_increment = transaction.operation is Operation.INCREMENT
+    is_partial = transaction.approved < transaction.requested.minor
+    status = "PARTIAL_AUTHORIZED" if is_partial else "AUTHORIZED"
+    if transaction.reason is not None:
+        status = REVIEWS[transaction.reason]
+    identifier = wire_id(payment.id if is_increment else transaction.id)
+    follow = () if is_partial else ("void",) if is_sale else ("authReversal", "capture")
+    authorized = transaction.requested.of(transaction.approved)
+    amounts: Body = {"totalAmount": str(transaction.requested)} if is_sale or is_partial else {}
+    amounts |= {"authorizedAmount": str(authorized), "currency": _currency(transaction, kept)}
+    slip = _slip(transaction, kept)
+    order: Body = {"invoiceDetails": {"salesSlipNumber": slip}} if slip else {}
+    body: Body = {"_links": _links("payments", identifier, follow=follow)}
+    body["clientReferenceInformation"] = _reference(transaction, kept)
+    if "capture-skipped" in transaction.flags and transaction.reason is not None:
+        word = DECLINES[transaction.reason]
+        body["embeddedActions"] = {
+            "CAPTURE": {"status": "NOT_PROCESSED", "reason": word.reason, "message": word.message}
+        }
+    if transaction.reason is not None:
+        body["errorInformation"] = _error(DECLINES[transaction.reason])
+    body["id"] = identifier
+    body["orderInformation"] = {**order, "amountDetails": amounts}
+    body |= _card_types(payment, transaction, kept)
+    body |= _terminal(transaction)
+    body["processorInformation"] = processor(transaction, slip)
+    body |= _reconciliation(transaction, identifier)
+    body |= _risk(transaction)
+    return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
+
+
+def _declined(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    """No amounts, no reconciliation id: nothing was authorized."""
+    word = DECLINES[transaction.reason or Reason.GENERAL_DECLINE]
+    status = "FAILED" if transaction.operation is Operation.REFUND else word.status
+    by_risk = transaction.reason in (Reason.RISK_REJECT, Reason.RISK_SCORE)
+    collection = COLLECTIONS[transaction.operation]
+    is_increment = transaction.operation is Operation.INCREMENT
+    identifier = wire_id(payment.id if is_increment else transaction.id)
+    body: Body = {} if by_risk else {"_links": _links(collection, identifier, follow=())}
+    body["clientReferenceInformation"] = _reference(transaction, kept)
+    body["errorInformation"] = _error(word)
+    body["id"] = identifier
+    category = transaction.facts.get("insight_category")
+    if category:
+        body["paymentInsightsInformation"] = {
+            "responseInsights": {"category": INSIGHTS.get(category, "OTHERS"), "categoryCode": category}
+        }
+    body |= _terminal(transaction)
+    answered = processor(transaction, transaction.facts.get("sales_slip_number"))
+    if answered and not by_risk:
+        body["processorInformation"] = answered
+    body |= _risk(transaction)
+    return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
+
+
+def _capture(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    if transaction.status is Status.DECLINED:
+        return _declined(payment, transaction, kept)
+    body = _head(transaction, kept, ("void",))
+    body["orderInformation"] = {
+        "amountDetails": {
+            "totalAmount": str(_approved(transaction)),
+            "currency": _currency(transaction, kept),
+        }
+    }
+    return _tail(body, transaction, "PENDING")
+
+
+def _reversal(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    if transaction.status is Status.DECLINED:
+        return _declined(payment, transaction, kept)
+    currency = _currency(transaction, kept)
+    body = _head(transaction, kept, ())
+    body["orderInformation"] = {"amountDetails": {"currency": currency}}
+    answered = processor(transaction, None)
+    if answered:
+        body["processorInformation"] = answered
+    body |= _reconciliation(transaction, wire_id(transaction.id))
+    body["reversalAmountDetails"] = {
+        "reversedAmount": str(_approved(transaction)),
+        **_original(payment, transaction),
+        "currency": currency,
+    }
+    return body | {"status": "REVERSED", "submitTimeUtc": wire_time(transaction.requested_at)}
+
+
+def _returned(name: str, amount: str) -> BodyOf:
+    """Refunds and credits: one shape, two names."""
+
+    def body_of(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+        if transaction.status is Status.DECLINED:
+            return _declined(payment, transaction, kept)
+        currency = _currency(transaction, kept)
+        body = _head(transaction, kept, ("void",))
+        details = {name: {"currency": currency, amount: str(_approved(transaction))}}
+        if name < "id":
+            own = body.pop("id")
+            body |= {**details, "id": own}
+        body["orderInformation"] = {"amountDetails": {"currency": currency}}
+        if transaction.operation is Operation.CREDIT:
+            body |= _card_types(payment, transaction, kept)
+        answered = processor(transaction, transaction.facts.get("sales_slip_number"))
+        if answered:
+            body["processorInformation"] = answered
+        body |= _reconciliation(transaction, wire_id(transaction.id))
+        if name > "id":
+            body |= details
+        return body | {"status": "PENDING", "submitTimeUtc": wire_time(transaction.requested_at)}
+
+    return body_of
+
+
+def _void(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    if transaction.status is Status.DECLINED:
+        return _declined(payment, transaction, kept)
+    code = transaction.requested.currency.code
+    body = _head(transaction, kept, ())
+    body["orderInformation"] = {"amountDetails": {"currency": code}}
+    if "original-failed" in transaction.flags and transaction.facts:
+        body["processorInformation"] = processor(transaction, None)
+    body |= {"status": "VOIDED", "submitTimeUtc": wire_time(transaction.requested_at)}
+    # The one live body that is public spells the currency in small letters here.
+    body["voidAmountDetails"] = {
+        "currency": code.lower(),
+        **_original(payment, transaction),
+        "voidAmount": str(_approved(transaction)),
+    }
+    return body
+
+
+# ---- parts
+
+
+def _head(transaction: Transaction, kept: Mapping[str, object], follow: tuple[str, ...]) -> Body:
+    identifier = wire_id(transaction.id)
+    return {
+        "_links": _links(COLLECTIONS[transaction.operation], identifier, follow=follow),
+        "clientReferenceInformation": _reference(transaction, kept),
+        "id": identifier,
+    }
+
+
+def _tail(body: Body, transaction: Transaction, status: str) -> Body:
+    body |= _reconciliation(transaction, wire_id(transaction.id))
+    return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
+
+
+def _approved(transaction: Transaction) -> Money:
+    return transaction.requested.of(transaction.approved)
+
+
+def _currency(transaction: Transaction, kept: Mapping[str, object]) -> str:
+    """The currency in the letters of the request; the ISO code where the request did not name it."""
+    for holder in ("orderInformation", "reversalInformation"):
+        sent = find(kept, (holder, "amountDetails", "currency"))
+        if isinstance(sent, str):
+            return sent
+    return transaction.requested.currency.code
+
+
+def _reference(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    reference: Body = {"code": reference_of(transaction)}
+    comments = find(kept, ("clientReferenceInformation", "comments"))
+    if transaction.operation is Operation.CAPTURE and isinstance(comments, str):
+        reference["comments"] = comments
+    solution = find(kept, ("clientReferenceInformation", "partner", "solutionId"))
+    if isinstance(solution, str):
+        reference["partner"] = {"solutionId": solution}
+    if transaction.merchant_transaction_id is not None:
+        reference["transactionId"] = transaction.merchant_transaction_id
+    return reference
+
+
+def _error(word: Word) -> Body:
+    return {"reason": word.reason, "message": word.message}
+
+
+def _slip(transaction: Transaction, kept: Mapping[str, object]) -> str | None:
+    """The sales slip number: the merchant's own where it sent one, else the acquirer's."""
+    given = transaction.facts.get("sales_slip_number")
+    if given is None:
+        return None
+    sent = find(kept, ("orderInformation", "invoiceDetails", "salesSlipNumber"))
+    return str(sent) if sent is not None else given
+
+
+def _card_types(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
+    if code is None:
+        return {}
+    tokenized: Body = {"type": code}
+    card: Body = {"type": code}
+    if "network-token" in transaction.flags:
+        for member in ("requestorId", "assuranceLevel"):
+            sent = find(kept, ("paymentInformation", "tokenizedCard", member))
+            tokenized[member] = sent if isinstance(sent, str) else _TOKEN_DEFAULTS[member]
+        card = {"suffix": payment.pan_suffix, "type": code}
+    balance = transaction.facts.get("balance")
+    features: Body = {}
+    if balance is not None:
+        features["accountFeatures"] = {
+            "currency": transaction.requested.currency.code.lower(),
+            "balanceAmount": balance,
+        }
+    return {
+        "paymentAccountInformation": {"card": {"type": code}},
+        "paymentInformation": {**features, "tokenizedCard": tokenized, "card": card},
+    }
+
+
+_TOKEN_DEFAULTS: Final = {"requestorId": "00000000000", "assuranceLevel": "00"}
+"""What stands where the token's own data were not sent: requestor unknown, assurance unknown."""
+
+
+def _terminal(transaction: Transaction) -> Body:
+    terminal = transaction.facts.get("terminal_id")
+    return {"pointOfSaleInformation": {"terminalId": terminal}} if terminal else {}
+
+
+def processor(transaction: Transaction, slip: str | None) -> Body:
+    """`processorInformation` of a transaction; empty when the acquirer said nothing."""
+    facts = transaction.facts
+    found: Body = {}
+    for name, path in PROCESSOR:
+        value = facts.get(name)
+        if value is None:
+            continue
+        if name == "sales_slip_number" and slip is not None:
+            value = slip
+        if len(path) == 1:
+            found[path[0]] = value
+        else:
+            inner = found.setdefault(path[0], {})
+            assert isinstance(inner, dict)
+            inner[path[1]] = value
+    return found
+
+
+def _reconciliation(transaction: Transaction, identifier: str) -> Body:
+    value = transaction.facts.get("reconciliation_id")
+    return {"reconciliationId": identifier if value == "=id" else value} if value else {}
+
+
+def _risk(transaction: Transaction) -> Body:
+    score = transaction.facts.get("risk_score")
+    profile = transaction.facts.get("risk_profile")
+    if score is None and profile is None:
+        return {}
+    risk: Body = {"profile": {"name": profile} if profile else {}}
+    if score is not None:
+        risk["score"] = {"result": score}
+    return {"riskInformation": risk}
+
+
+def _original(payment: Payment, transaction: Transaction) -> Body:
+    if "original-failed" not in transaction.flags or transaction.target is None:
+        return {}
+    original = payment.find(transaction.target)
+    return {"originalTransactionAmount": str(original.requested)} if original else {}
+
+
+def masked(body: bytes) -> bytes:
+    """An answer fit to be stored: a merchant's reference that is a PAN is masked in it."""
+    return _encode(mask_pans(msgspec.json.decode(body)))
+
+
+_BODIES: Final[Mapping[Operation, BodyOf]] = {
+    Operation.AUTHORIZE: _payment,
+    Operation.SALE: _payment,
+    Operation.INCREMENT: _payment,
+    Operation.CAPTURE: _capture,
+    Operation.REVERSAL: _reversal,
+    Operation.VOID: _void,
+    Operation.REFUND: _returned("refundAmountDetails", "refundAmount"),
+    Operation.CREDIT: _returned("creditAmountDetails", "creditAmount"),
+}

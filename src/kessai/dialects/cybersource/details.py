@@ -1,0 +1,303 @@
+"""Transaction details: `GET /tss/v2/transactions/{id}`. Pure.
+
+The body has the oddities of the real one: the outer reason code is a number and the inner ones are texts, links are
+absolute, an error information stands there on success too, empty objects are shown. `applicationInformation.status`,
+which the real body often lacks, is always there, because it is what clients learn the state from.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from kessai.dialects.cybersource.answers import (
+    processor,
+    reference_of,
+    wire_id,
+    wire_time,
+)
+from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
+from kessai.dialects.cybersource.reasons import DECLINES, FAILURES, REVIEWS, SERVER_TIMEOUT, SYSTEM_ERROR, Word
+from kessai.dialects.table import find
+from kessai.payment.card import Brand
+from kessai.payment.lifecycle import Operation, Payment, Reason, State, Status, Transaction, state_of
+from kessai.payment.options import PaymentOption
+
+APPLICATIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.AUTHORIZE: ("ics_auth",),
+    Operation.SALE: ("ics_auth", "ics_bill"),
+    Operation.INCREMENT: ("ics_incremental_auth",),
+    Operation.CAPTURE: ("ics_bill",),
+    Operation.REVERSAL: ("ics_auth_reversal",),
+    Operation.VOID: ("ics_void",),
+    Operation.REFUND: ("ics_credit",),
+    Operation.CREDIT: ("ics_credit",),
+}
+METHODS: Final[Mapping[Brand, str]] = {
+    Brand.VISA: "VI",
+    Brand.MASTERCARD: "MC",
+    Brand.AMEX: "AX",
+    Brand.DISCOVER: "DI",
+    Brand.DINERS: "DC",
+    Brand.JCB: "JC",
+    Brand.UNIONPAY: "CUP",
+}
+PROCESSOR_NAMES: Final[Mapping[str, str]] = {
+    "sandbox": "paymentech",
+    "vpc": "vdc",
+    "smcc": "vdcsmcc",
+    "jcn": "jcn",
+}
+"""Personality to what the details call the processor."""
+_SUCCESS: Final = "Request was processed successfully."
+_PLAIN: Final[Mapping[Operation, str]] = {
+    Operation.AUTHORIZE: "AUTHORIZED",
+    Operation.SALE: "AUTHORIZED",
+    Operation.INCREMENT: "AUTHORIZED",
+    Operation.CAPTURE: "PENDING",
+    Operation.REFUND: "PENDING",
+    Operation.CREDIT: "PENDING",
+    Operation.REVERSAL: "REVERSED",
+    Operation.VOID: "VOIDED",
+}
+_FLAGS: Final[Mapping[str, str]] = {"ok": "SOK", "declined": "DCARDREFUSED", "error": "ESYSTEM", "unknown": "ETIMEOUT"}
+
+Body = dict[str, object]
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def status_of(payment: Payment, transaction: Transaction, now: datetime) -> str:
+    """The status as clients read it: what became of the transaction, not only how it was answered."""
+    match transaction.status:
+        case Status.DECLINED:
+            return "DECLINED"
+        case Status.FAILED | Status.UNKNOWN | Status.PENDING:
+            return "SERVER_ERROR"
+        case Status.APPROVED:
+            pass
+    if payment.is_voided(transaction):
+        return "VOIDED"
+    if transaction.settlement is not None:
+        return "TRANSMITTED"
+    if transaction.operation is Operation.AUTHORIZE and state_of(payment, transaction, now) is State.REVERSED:
+        return "REVERSED"
+    if transaction.reason is not None:
+        return REVIEWS[transaction.reason]
+    if (
+        transaction.operation in (Operation.AUTHORIZE, Operation.SALE)
+        and transaction.approved < transaction.requested.minor
+    ):
+        return "PARTIAL_AUTHORIZED"
+    return _PLAIN[transaction.operation]
+
+
+def _word(transaction: Transaction) -> Word | None:
+    if transaction.status in (Status.UNKNOWN, Status.PENDING):
+        return SERVER_TIMEOUT
+    if transaction.status is Status.FAILED:
+        return FAILURES.get(transaction.reason or Reason.SYSTEM_ERROR, SYSTEM_ERROR)
+    return DECLINES[transaction.reason] if transaction.reason is not None else None
+
+
+def encode(payment: Payment, transaction: Transaction, personality: str, now: datetime, base_url: str) -> bytes:
+    """The body for one transaction of a payment. `base_url` is scheme and host as the client called them."""
+    kept = msgspec.json.decode(transaction.particulars or b"{}", type=dict[str, object])
+    root = payment.root
+    if transaction is not root and root.particulars:  # what the payment began with, under what this request said
+        kept = _under(msgspec.json.decode(root.particulars, type=dict[str, object]), kept)
+    identifier = wire_id(transaction.id)
+    body: Body = {
+        "_links": {
+            "relatedTransactions": [
+                {"href": f"{base_url}/tss/v2/transactions/{wire_id(tx.id)}", "method": "GET"}
+                for tx in payment.transactions
+                if tx.id != transaction.id and tx.operation is not Operation.EXPIRE
+            ],
+            "self": {"href": f"{base_url}/tss/v2/transactions/{identifier}", "method": "GET"},
+        },
+        "id": identifier,
+        "rootId": wire_id(payment.id),
+        "merchantId": payment.merchant_id,
+        "submitTimeUTC": wire_time(transaction.requested_at),
+    }
+    reconciliation = transaction.facts.get("reconciliation_id")
+    if reconciliation:
+        body["reconciliationId"] = identifier if reconciliation == "=id" else reconciliation
+    body["status"] = status_of(payment, transaction, now)
+    body["applicationInformation"] = _application(payment, transaction, now, body.get("reconciliationId"))
+    body["clientReferenceInformation"] = _reference(transaction, kept)
+    word = _word(transaction)
+    error: Body = {"reason": word.reason, "message": word.message} if word else {"message": _SUCCESS}
+    body["errorInformation"] = error
+    for name in _SHOWN:
+        body[name] = kept.get(name, {})
+    body["orderInformation"] = _order(transaction, kept)
+    body["paymentInformation"] = _payment_information(payment, transaction, personality, kept)
+    body["processingInformation"] = _processing(transaction, kept)
+    body["processorInformation"] = {
+        "processor": {"name": PROCESSOR_NAMES.get(personality, personality)},
+        **processor(transaction, transaction.facts.get("sales_slip_number")),
+    }
+    for name in sorted(kept.keys() - body.keys()):
+        body[name] = kept[name]
+    if transaction.warnings:
+        body["kessaiInformation"] = {"warnings": list(transaction.warnings)}
+    return _encode(body)
+
+
+_SHOWN: Final = (
+    "buyerInformation",
+    "deviceInformation",
+    "merchantInformation",
+    "pointOfSaleInformation",
+    "riskInformation",
+)
+"""Objects that are shown even when they are empty."""
+
+
+def _application(payment: Payment, transaction: Transaction, now: datetime, reconciliation: object) -> Body:
+    word = _word(transaction)
+    match transaction.status:
+        case Status.APPROVED:
+            code, flag = "1", _FLAGS["ok"]
+        case Status.DECLINED:
+            code, flag = "0", _FLAGS["declined"]
+        case Status.FAILED:
+            code, flag = "-1", _FLAGS["error"]
+        case Status.UNKNOWN | Status.PENDING:
+            code, flag = "-1", _FLAGS["unknown"]
+    numeric = word.numeric if word else 100
+    applications: list[Body] = []
+    for name in APPLICATIONS[transaction.operation]:
+        application: Body = {
+            "name": name,
+            "reasonCode": str(numeric),
+            "rCode": code,
+            "rFlag": flag,
+            "rMessage": word.message if word else _SUCCESS,
+            "returnCode": 1010000 if code == "1" else 1010000 + numeric,
+        }
+        if reconciliation:
+            application["reconciliationId"] = reconciliation
+        applications.append(application)
+    return {
+        "status": status_of(payment, transaction, now),
+        "reasonCode": numeric,
+        "rCode": code,
+        "rFlag": flag,
+        "applications": applications,
+    }
+
+
+def _reference(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    sent = find(kept, ("clientReferenceInformation",))
+    reference: Body = dict(sent) if isinstance(sent, dict) else {}
+    reference["code"] = reference_of(transaction)
+    if transaction.merchant_transaction_id is not None:
+        reference["transactionId"] = transaction.merchant_transaction_id
+    return reference
+
+
+def _order(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    sent = find(kept, ("orderInformation",))
+    order: Body = dict(sent) if isinstance(sent, dict) else {}
+    details = order.get("amountDetails")
+    amounts: Body = dict(details) if isinstance(details, dict) else {}
+    amounts["totalAmount"] = str(transaction.requested)
+    amounts["currency"] = transaction.requested.currency.code
+    if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.INCREMENT):
+        amounts["authorizedAmount"] = str(transaction.requested.of(transaction.approved))
+    order["amountDetails"] = amounts
+    for name in ("billTo", "shipTo"):
+        order.setdefault(name, {})
+    return order
+
+
+def _payment_information(
+    payment: Payment, transaction: Transaction, personality: str, kept: Mapping[str, object]
+) -> Body:
+    sent = find(kept, ("paymentInformation",))
+    shown: Body = dict(sent) if isinstance(sent, dict) else {}
+    year, _, month = payment.expiry.partition("-")
+    card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
+    if payment.expiry:
+        card |= {"expirationMonth": month, "expirationYear": year}
+    code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
+    if code:
+        card["type"] = code
+    shown["paymentType"] = {
+        "name": PROCESSOR_NAMES.get(personality, personality),
+        "type": "credit card",
+        "method": METHODS.get(payment.brand, "") if payment.brand else "",
+    }
+    shown["card"] = card
+    balance = transaction.facts.get("balance")
+    if balance is not None:
+        shown["accountFeatures"] = {
+            "currency": transaction.requested.currency.code.lower(),
+            "balanceAmount": balance,
+        }
+    return shown
+
+
+def _processing(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    sent = find(kept, ("processingInformation",))
+    shown: Body = dict(sent) if isinstance(sent, dict) else {}
+    shown.setdefault("commerceIndicator", "internet")
+    shown.setdefault("authorizationOptions", {})
+    shown.setdefault("captureOptions", {})
+    asked = shown.get("japanPaymentOptions")
+    shown["japanPaymentOptions"] = _option(transaction.option, asked if isinstance(asked, dict) else {})
+    return shown
+
+
+def _option(option: PaymentOption | None, asked: Mapping[str, object]) -> Body:
+    """The option as it was asked for, under the names of the request and under those of the details."""
+    shown: Body = dict(asked)
+    if option is None:
+        return shown
+    if option.sent_method is not None:
+        shown["paymentMethod"] = option.sent_method
+    if option.installments is not None:
+        shown["installments"] = shown.get("installments", str(option.installments))
+        shown["numberOfInstallments"] = shown["installments"]
+    if option.first_month is not None:
+        shown["firstBillingMonth"] = f"{option.first_month:02d}"
+    if option.bonuses:
+        shown["bonuses"] = [
+            {
+                name: value
+                for name, value in (
+                    ("month", f"{bonus.month:02d}" if bonus.month else None),
+                    ("amount", str(bonus.amount) if bonus.amount is not None else None),
+                )
+                if value is not None
+            }
+            or None
+            for bonus in option.bonuses
+        ]
+    for name, value in (
+        ("preApprovalType", str(option.preapproval_type) if option.preapproval_type is not None else None),
+        ("terminalId", option.terminal_id),
+        ("businessName", option.business_name),
+        ("businessNameKatakana", option.business_name_katakana),
+        ("businessNameAlphaNumeric", option.business_name_alphanumeric),
+        ("businessNameEnglish", option.business_name_alphanumeric),
+    ):
+        if value is not None:
+            shown[name] = value
+    return shown
+
+
+def _under(below: dict[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """One document laid over another: members of the upper one win, objects are merged."""
+    merged = dict(below)
+    for name, value in above.items():
+        lower = merged.get(name)
+        merged[name] = _under(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
+    return merged
+
+
+NOT_FOUND: Final = b'{"message":"The requested resource does not exist"}'
+"""The body of a 404 for a transaction that the merchant does not have."""
