@@ -220,7 +220,7 @@ class Gateway:
             return await self.database.write(write)
         except CommitUnknown:
             # Nothing was sent. If the intent is there after all, it must not stay open.
-            log("commit.unknown", level="error", transaction=transaction.id, commit=1)
+            log("commit.unknown", level="error", transaction=ids.show(transaction.id), commit=1)
             with suppress(CommitUnknown):
                 failed = replace(
                     transaction, status=Status.FAILED, reason=Reason.SYSTEM_ERROR, concluded_at=self.clock()
@@ -280,7 +280,12 @@ class Gateway:
         except TimeoutError:
             return Unknown("no answer within the deadline")
         except Exception as error:
-            log("acquirer.fault", level="error", transaction=message.transaction_id, error=type(error).__name__)
+            log(
+                "acquirer.fault",
+                level="error",
+                transaction=ids.show(message.transaction_id),
+                error=type(error).__name__,
+            )
             return Unknown(f"the link failed: {type(error).__name__}")
 
     # ---- commit 2
@@ -303,7 +308,7 @@ class Gateway:
         try:
             finished = await self.database.write(write)
         except CommitUnknown:
-            log("commit.unknown", level="error", transaction=done.id, commit=2)
+            log("commit.unknown", level="error", transaction=ids.show(done.id), commit=2)
             finished = await self.database.write(write)  # conditional: it is concluded once, by this or the first
             if not finished:
                 stored = await self.payments.answer(merchant.id, done.id)
@@ -325,7 +330,13 @@ class Gateway:
 
     async def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
         """Somebody gave this exchange up before its answer came: an approval must be undone (again)."""
-        log("outcome.overtaken", level="warning", merchant=merchant.id, transaction=done.id, outcome=done.status.value)
+        log(
+            "outcome.overtaken",
+            level="warning",
+            merchant=merchant.id,
+            transaction=ids.show(done.id),
+            outcome=done.status.value,
+        )
         if done.status is not Status.APPROVED:
             return
         now = self.clock()
@@ -350,7 +361,7 @@ class Gateway:
 
     async def _remember_late(self, message: Exchange, outcome: Outcome) -> None:
         kind = type(outcome).__name__.lower()
-        log("outcome.late", level="warning", transaction=message.transaction_id, outcome=kind)
+        log("outcome.late", level="warning", transaction=ids.show(message.transaction_id), outcome=kind)
         now = self.clock()
         job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=message.transaction_id, run_at=now)
         await self.database.write(
@@ -404,7 +415,7 @@ class Gateway:
         await self.database.write(
             SettleUnknown(merchant_id=merchant.id, transaction=done, entries=entries(after, done))
         )
-        log("outcome.settled", merchant=merchant.id, transaction=done.id, status=done.status.value)
+        log("outcome.settled", merchant=merchant.id, transaction=ids.show(done.id), status=done.status.value)
         return True
 
     async def close(self) -> None:
@@ -419,8 +430,8 @@ def log_outcome(merchant: Merchant, done: Transaction) -> None:
     log(
         f"{done.operation.value}.{done.status.value}",
         merchant=merchant.id,
-        transaction=done.id,
-        payment=done.payment_id,
+        transaction=ids.show(done.id),
+        payment=ids.show(done.payment_id),
         amount=str(done.requested),
         currency=done.requested.currency.code,
         reason=done.reason.value if done.reason else None,

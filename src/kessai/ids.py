@@ -40,6 +40,30 @@ def split(identifier: int) -> Parts:
     )
 
 
+FIRST_NODE: Final = 3000
+"""What the printed form shows for node 0."""
+
+
+def show(identifier: int) -> str:
+    """The printed form, 22 digits: milliseconds since the epoch (12), 6, counter (4), 0, node (4).
+
+    It is the form of the CyberSource wire: Unix time in milliseconds without its leading 1, a counter that begins with
+    6, a node code.
+    """
+    parts = split(identifier)
+    return f"{parts.at_ms - EPOCH_MS:012d}6{parts.counter:04d}0{FIRST_NODE + parts.node:04d}"
+
+
+def read(text: str) -> int | None:
+    """The id of a printed form; None for a text that cannot be one."""
+    if len(text) != 22 or not (text.isascii() and text.isdigit()) or text[12] != "6" or text[17] != "0":
+        return None
+    node = int(text[18:]) - FIRST_NODE
+    if not 0 <= node < 1 << _NODE_BITS:
+        return None
+    return join(Parts(int(text[:12]) + EPOCH_MS, int(text[13:17]), node))
+
+
 def made_at(identifier: int) -> datetime:
     """The wall time at which an id was made."""
     return datetime.fromtimestamp(split(identifier).at_ms / 1000, UTC)

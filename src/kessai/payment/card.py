@@ -115,10 +115,11 @@ def bin_range(digits: str) -> tuple[Brand, frozenset[int]] | None:
 
 
 def looks_like_a_pan(text: str) -> bool:
-    """Whether a whole text is what a PAN looks like: 13 to 19 digits, a right check digit and a known BIN."""
-    return (
-        13 <= len(text) <= 19 and _PAN_TEXT.fullmatch(text) is not None and luhn(text) and bin_range(text) is not None
-    )
+    """Whether a whole text is what a PAN looks like: a known BIN, a length of its brand, a right check digit."""
+    if not 13 <= len(text) <= 19 or _PAN_TEXT.fullmatch(text) is None or not luhn(text):
+        return False
+    found = bin_range(text)
+    return found is not None and len(text) in found[1]
 
 
 class Secret:

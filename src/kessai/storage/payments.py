@@ -38,10 +38,11 @@ def from_ms(milliseconds: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a caller was told: HTTP status and body."""
+    """What a caller was told: HTTP status and body. `stored` is kept in the body's place where that may not be kept."""
 
     status: int
     body: bytes
+    stored: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ class Finish:
                 "facts": _encode(transaction.facts).decode(),
                 "concluded_at": to_ms(transaction.concluded_at),
                 "answer_status": self.answer.status if self.answer else None,
-                "answer": self.answer.body if self.answer else None,
+                "answer": (self.answer.stored or self.answer.body) if self.answer else None,
                 "expected": Status.PENDING.value,
             },
         )
@@ -504,6 +505,11 @@ class Payments:
         """Ids of payments with something that a cut may collect."""
         values = {"merchant_id": merchant_id, "after": after, "cut_at": to_ms(cut_at), "most": most}
         return [row[0] for row in await self._read("unsettled", values)]
+
+    async def page(self, merchant_id: str, after: int, most: int) -> list[Transaction]:
+        """Transactions in order of their ids, behind one of them."""
+        values = {"merchant_id": merchant_id, "after": after, "most": most}
+        return list(map(_transaction, await self._read("transactions_page", values)))
 
     async def settlements(self, merchant_id: str) -> list[Row]:
         return await self._read("load_settlements", {"merchant_id": merchant_id})

@@ -71,25 +71,6 @@ Body = dict[str, object]
 BodyOf = Callable[[Payment, Transaction, Mapping[str, object]], Body]
 
 
-def wire_id(identifier: int) -> str:
-    """An id as this wire prints it: milliseconds without their leading 1, a counter that begins with 6, 0, the node."""
-    parts = ids.split(identifier)
-    return f"{parts.at_ms - ids.EPOCH_MS:012d}6{parts.counter:04d}0{_FIRST_NODE + parts.node:04d}"
-
-
-def parse_id(text: str) -> int | None:
-    """The id in a path; None for a text that cannot be one."""
-    if len(text) != 22 or not (text.isascii() and text.isdigit()) or text[12] != "6" or text[17] != "0":
-        return None
-    node = int(text[18:]) - _FIRST_NODE
-    if not 0 <= node <= 255:
-        return None
-    return ids.join(ids.Parts(int(text[:12]) + ids.EPOCH_MS, int(text[13:17]), node))
-
-
-_FIRST_NODE: Final = 3000
-
-
 def wire_time(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -129,7 +110,7 @@ def encode(payment: Payment, transaction: Transaction, kept: Mapping[str, object
 def failure(word: Word, identifier: int, at: datetime, fields: Problems | None = None) -> tuple[int, bytes]:
     """Status and body of a 400, 409 or 502."""
     body: Body = {
-        "id": wire_id(identifier),
+        "id": ids.show(identifier),
         "submitTimeUtc": wire_time(at),
         "status": word.status,
         "reason": word.reason,
@@ -155,7 +136,7 @@ def _payment(payment: Payment, transaction: Transaction, kept: Mapping[str, obje
     status = "PARTIAL_AUTHORIZED" if is_partial else "AUTHORIZED"
     if transaction.reason is not None:
         status = REVIEWS[transaction.reason]
-    identifier = wire_id(payment.id if is_increment else transaction.id)
+    identifier = ids.show(payment.id if is_increment else transaction.id)
     follow = () if is_partial else ("void",) if is_sale else ("authReversal", "capture")
     authorized = transaction.requested.of(transaction.approved)
     amounts: Body = {"totalAmount": str(transaction.requested)} if is_sale or is_partial else {}
@@ -188,7 +169,7 @@ def _declined(payment: Payment, transaction: Transaction, kept: Mapping[str, obj
     by_risk = transaction.reason in (Reason.RISK_REJECT, Reason.RISK_SCORE)
     collection = COLLECTIONS[transaction.operation]
     is_increment = transaction.operation is Operation.INCREMENT
-    identifier = wire_id(payment.id if is_increment else transaction.id)
+    identifier = ids.show(payment.id if is_increment else transaction.id)
     body: Body = {} if by_risk else {"_links": _links(collection, identifier, follow=())}
     body["clientReferenceInformation"] = _reference(transaction, kept)
     body["errorInformation"] = _error(word)
@@ -228,7 +209,7 @@ def _reversal(payment: Payment, transaction: Transaction, kept: Mapping[str, obj
     answered = processor(transaction, None)
     if answered:
         body["processorInformation"] = answered
-    body |= _reconciliation(transaction, wire_id(transaction.id))
+    body |= _reconciliation(transaction, ids.show(transaction.id))
     body["reversalAmountDetails"] = {
         "reversedAmount": str(_approved(transaction)),
         **_original(payment, transaction),
@@ -255,7 +236,7 @@ def _returned(name: str, amount: str) -> BodyOf:
         answered = processor(transaction, transaction.facts.get("sales_slip_number"))
         if answered:
             body["processorInformation"] = answered
-        body |= _reconciliation(transaction, wire_id(transaction.id))
+        body |= _reconciliation(transaction, ids.show(transaction.id))
         if name > "id":
             body |= details
         return body | {"status": "PENDING", "submitTimeUtc": wire_time(transaction.requested_at)}
@@ -285,7 +266,7 @@ def _void(payment: Payment, transaction: Transaction, kept: Mapping[str, object]
 
 
 def _head(transaction: Transaction, kept: Mapping[str, object], follow: tuple[str, ...]) -> Body:
-    identifier = wire_id(transaction.id)
+    identifier = ids.show(transaction.id)
     return {
         "_links": _links(COLLECTIONS[transaction.operation], identifier, follow=follow),
         "clientReferenceInformation": _reference(transaction, kept),
@@ -294,7 +275,7 @@ def _head(transaction: Transaction, kept: Mapping[str, object], follow: tuple[st
 
 
 def _tail(body: Body, transaction: Transaction, status: str) -> Body:
-    body |= _reconciliation(transaction, wire_id(transaction.id))
+    body |= _reconciliation(transaction, ids.show(transaction.id))
     return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
 
 
@@ -312,15 +293,17 @@ def _currency(transaction: Transaction, kept: Mapping[str, object]) -> str:
 
 
 def _reference(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    reference: Body = {"code": reference_of(transaction)}
-    comments = find(kept, ("clientReferenceInformation", "comments"))
+    sent = find(kept, ("clientReferenceInformation",))
+    named: Mapping[str, object] = sent if isinstance(sent, dict) else {}
+    reference: Body = {"code": named.get("code") or reference_of(transaction)}
+    comments = named.get("comments")
     if transaction.operation is Operation.CAPTURE and isinstance(comments, str):
         reference["comments"] = comments
     solution = find(kept, ("clientReferenceInformation", "partner", "solutionId"))
     if isinstance(solution, str):
         reference["partner"] = {"solutionId": solution}
-    if transaction.merchant_transaction_id is not None:
-        reference["transactionId"] = transaction.merchant_transaction_id
+    if "transactionId" in named:
+        reference["transactionId"] = named["transactionId"]
     return reference
 
 

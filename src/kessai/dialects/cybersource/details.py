@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
+from kessai import ids
 from kessai.dialects.cybersource.answers import (
     processor,
     reference_of,
-    wire_id,
     wire_time,
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
@@ -106,18 +106,18 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
     root = payment.root
     if transaction is not root and root.particulars:  # what the payment began with, under what this request said
         kept = _under(msgspec.json.decode(root.particulars, type=dict[str, object]), kept)
-    identifier = wire_id(transaction.id)
+    identifier = ids.show(transaction.id)
     body: Body = {
         "_links": {
             "relatedTransactions": [
-                {"href": f"{base_url}/tss/v2/transactions/{wire_id(tx.id)}", "method": "GET"}
+                {"href": f"{base_url}/tss/v2/transactions/{ids.show(tx.id)}", "method": "GET"}
                 for tx in payment.transactions
                 if tx.id != transaction.id and tx.operation is not Operation.EXPIRE
             ],
             "self": {"href": f"{base_url}/tss/v2/transactions/{identifier}", "method": "GET"},
         },
         "id": identifier,
-        "rootId": wire_id(payment.id),
+        "rootId": ids.show(payment.id),
         "merchantId": payment.merchant_id,
         "submitTimeUTC": wire_time(transaction.requested_at),
     }
@@ -194,8 +194,6 @@ def _reference(transaction: Transaction, kept: Mapping[str, object]) -> Body:
     sent = find(kept, ("clientReferenceInformation",))
     reference: Body = dict(sent) if isinstance(sent, dict) else {}
     reference["code"] = reference_of(transaction)
-    if transaction.merchant_transaction_id is not None:
-        reference["transactionId"] = transaction.merchant_transaction_id
     return reference
 
 

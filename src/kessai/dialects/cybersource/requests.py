@@ -22,7 +22,7 @@ from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
 from kessai.payment.card import Card, Expiry, Pan, SecurityCode
 from kessai.payment.credit import Credit
-from kessai.payment.lifecycle import Command
+from kessai.payment.lifecycle import Command, Operation
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money, loses_decimals
 from kessai.payment.refund import Refund
@@ -87,7 +87,9 @@ def authorization(document: dict[str, object], merchant: Merchant, now: datetime
     )
 
 
-def increment(document: dict[str, object], payment_id: int, merchant: Merchant) -> Request | Problems:
+def increment(
+    document: dict[str, object], payment_id: int, merchant: Merchant, expects: frozenset[Operation]
+) -> Request | Problems:
     """PATCH /pts/v2/payments/{id}: `additionalAmount`, or `totalAmount` as the amount of this increment."""
     findings = Findings()
     values = _decode(fields.INCREMENT, document, findings)
@@ -95,10 +97,14 @@ def increment(document: dict[str, object], payment_id: int, merchant: Merchant) 
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return Request(Increment(target=payment_id, amount=amount, **_common(values, kept, findings)), kept)
+    return Request(
+        Increment(target=payment_id, expects=expects, amount=amount, **_common(values, kept, findings)), kept
+    )
 
 
-def capture(document: dict[str, object], payment_id: int, merchant: Merchant, now: datetime) -> Request | Problems:
+def capture(
+    document: dict[str, object], payment_id: int, merchant: Merchant, now: datetime, expects: frozenset[Operation]
+) -> Request | Problems:
     """POST /pts/v2/payments/{id}/captures."""
     findings = Findings()
     values = _decode(fields.CAPTURE, document, findings)
@@ -111,6 +117,7 @@ def capture(document: dict[str, object], payment_id: int, merchant: Merchant, no
     return Request(
         Capture(
             target=payment_id,
+            expects=expects,
             amount=amount,
             option=option,
             sequence=int(str(sequence)) if sequence is not None else None,
@@ -121,7 +128,9 @@ def capture(document: dict[str, object], payment_id: int, merchant: Merchant, no
     )
 
 
-def refund(document: dict[str, object], target: int, merchant: Merchant) -> Request | Problems:
+def refund(
+    document: dict[str, object], target: int, merchant: Merchant, expects: frozenset[Operation]
+) -> Request | Problems:
     """POST /pts/v2/{payments|captures}/{id}/refunds."""
     findings = Findings()
     values = _decode(fields.REFUND, document, findings)
@@ -133,6 +142,7 @@ def refund(document: dict[str, object], target: int, merchant: Merchant) -> Requ
     return Request(
         Refund(
             target=target,
+            expects=expects,
             amount=amount,
             card_prefix=pan.digits[:6] if isinstance(pan, Pan) else None,
             card_suffix=pan.suffix if isinstance(pan, Pan) else None,
@@ -143,7 +153,13 @@ def refund(document: dict[str, object], target: int, merchant: Merchant) -> Requ
 
 
 def reversal(
-    document: dict[str, object], target: int | None, merchant: Merchant, currency: Currency | None, *, timeout: bool
+    document: dict[str, object],
+    target: int,
+    merchant: Merchant,
+    currency: Currency | None,
+    expects: frozenset[Operation],
+    *,
+    timeout: bool,
 ) -> Request | Problems:
     """POST /pts/v2/payments/{id}/reversals and, by the merchant's own id, POST /pts/v2/reversals.
 
@@ -163,18 +179,25 @@ def reversal(
     if findings.errors:
         return findings.problems()
     return Request(
-        Reverse(target=target, amount=amount, by_transaction_id=timeout, **_common(values, kept, findings)), kept
+        Reverse(
+            target=target, expects=expects, amount=amount, by_transaction_id=timeout, **_common(values, kept, findings)
+        ),
+        kept,
     )
 
 
-def void(document: dict[str, object], target: int, *, timeout: bool) -> Request | Problems:
+def void(
+    document: dict[str, object], target: int, expects: frozenset[Operation], *, timeout: bool
+) -> Request | Problems:
     """POST /pts/v2/{payments|captures|refunds|credits}/{id}/voids and, by the merchant's own id, POST /pts/v2/voids."""
     findings = Findings()
     values = _decode(fields.VOID, document, findings)
     kept = _kept(document, findings)
     if findings.errors:
         return findings.problems()
-    return Request(Void(target=target, by_transaction_id=timeout, **_common(values, kept, findings)), kept)
+    return Request(
+        Void(target=target, expects=expects, by_transaction_id=timeout, **_common(values, kept, findings)), kept
+    )
 
 
 def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
@@ -210,7 +233,7 @@ def _decode(table: Table, document: dict[str, object], findings: Findings) -> di
 def _common(values: Mapping[str, object], kept: dict[str, object], findings: Findings) -> dict[str, Any]:
     particulars = _encode(mask_pans(kept)) if kept else b""
     return {
-        "reference": str(values.get("reference", "")),
+        "reference": str(mask_pans(values.get("reference", ""))),
         "merchant_transaction_id": values.get("merchant_transaction_id"),
         "particulars": particulars,
         "warnings": tuple(findings.warnings),

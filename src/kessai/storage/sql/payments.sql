@@ -126,7 +126,7 @@ SELECT MAX(id) FROM transactions WHERE merchant_id = :merchant_id;
 -- Payments with something that a cut may collect, oldest first.
 SELECT DISTINCT payment_id FROM transactions
  WHERE merchant_id = :merchant_id AND settlement_id IS NULL AND status = 'approved'
-   AND operation IN ('sale', 'capture', 'refund', 'credit') AND id > :after AND concluded_at < :cut_at
+   AND operation IN ('sale', 'capture', 'refund', 'credit') AND payment_id > :after AND concluded_at < :cut_at
  ORDER BY payment_id
  LIMIT :most;
 
@@ -152,15 +152,38 @@ SELECT id FROM payments WHERE merchant_id = :merchant_id AND expires_at <= :now 
 -- forget_expiry --
 UPDATE payments SET expires_at = NULL WHERE merchant_id = :merchant_id AND id = :id;
 
--- all_payments --
--- Payments in order of their ids, a page at a time.
-SELECT id FROM payments WHERE merchant_id = :merchant_id AND id > :after ORDER BY id LIMIT :most;
+-- transactions_page --
+-- Transactions in order of their ids, a page at a time.
+SELECT id, payment_id, operation, status, currency, requested, approved, hold, target_id, reference,
+       merchant_transaction_id, reason, stan, rrn, flags, facts, payment_option, warnings, particulars, requested_at,
+       concluded_at, settlement_id
+  FROM transactions
+ WHERE merchant_id = :merchant_id AND id > :after
+ ORDER BY id
+ LIMIT :most;
 
--- all_entries --
--- The whole books of a merchant, in order.
+-- entries_between --
+-- The books of a merchant over a stretch of ids, in order.
 SELECT transaction_id, line, account, currency, amount, posted_at
-  FROM entries WHERE merchant_id = :merchant_id ORDER BY transaction_id, line;
+  FROM entries
+ WHERE merchant_id = :merchant_id AND transaction_id > :after AND transaction_id <= :last
+ ORDER BY transaction_id, line;
 
--- entries_of_strangers --
--- Merchants that have entries, transactions or payments, known to the gateway or not.
-SELECT DISTINCT merchant_id FROM entries UNION SELECT DISTINCT merchant_id FROM transactions;
+-- settled_sums --
+-- What the transactions of each settlement add up to.
+SELECT settlement_id, currency,
+       SUM(CASE WHEN operation IN ('sale', 'capture') THEN approved ELSE 0 END),
+       SUM(CASE WHEN operation IN ('refund', 'credit') THEN approved ELSE 0 END),
+       COUNT(*)
+  FROM transactions
+ WHERE merchant_id = :merchant_id AND settlement_id IS NOT NULL
+ GROUP BY settlement_id, currency;
+
+-- bookkeepers --
+-- Merchant ids that have entries, transactions or settlements, known to the gateway or not.
+SELECT merchant_id FROM entries UNION SELECT merchant_id FROM transactions UNION SELECT merchant_id FROM settlements;
+
+-- balances --
+-- Sum by account and currency.
+SELECT account, currency, SUM(amount) FROM entries WHERE merchant_id = :merchant_id
+ GROUP BY account, currency ORDER BY currency, account;

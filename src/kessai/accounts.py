@@ -1,0 +1,290 @@
+"""Accounts: the merchants of this installation with their keys, kept in memory, opened once, changed in one place.
+
+The rows hold what differs from a personality's terms, sealed secrets and certificates; here they become merchants and
+keys that a dialect can verify with. Every change is written first and shown after.
+"""
+
+import base64
+import re
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from kessai.acquirers import Personality, personalities
+from kessai.dialects.cybersource.auth import Certificate, SharedSecret
+from kessai.payment import issuers
+from kessai.payment.merchant import Merchant, Mode, Terms
+from kessai.storage.database import Database
+from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, Merchants, RevokeKey, SetMerchant
+from kessai.vault import Purpose, Vault
+
+WIRES: Final = ("cybersource",)
+_ID: Final = re.compile(r"[A-Za-z0-9_]{1,30}", re.ASCII)
+_KEY_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+
+
+class Refused(Exception):
+    """An administrative order that cannot be carried out; the text is one sentence for the operator."""
+
+
+@dataclass(slots=True)
+class Account:
+    """A merchant, its live keys by the ids that requests name, and what is needed to change it."""
+
+    merchant: Merchant
+    overrides: dict[str, object]
+    settled_until: datetime
+    keys: dict[str, SharedSecret | Certificate] = field(default_factory=dict)
+
+
+class Accounts:
+    """Every merchant of the installation."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._rows = Merchants(database)
+        self._vault = vault
+        self._accounts: dict[str, Account] = {}
+
+    def __iter__(self) -> Any:
+        return iter(list(self._accounts.values()))
+
+    def find(self, merchant_id: str) -> Account | None:
+        return self._accounts.get(merchant_id)
+
+    def get(self, merchant_id: str) -> Account:
+        """Refused where there is no such merchant."""
+        account = self._accounts.get(merchant_id)
+        if account is None:
+            raise Refused(f"there is no merchant {merchant_id}")
+        return account
+
+    @property
+    def are_all_tests(self) -> bool:
+        """Whether no merchant is live: then even a stranger may be told why it is refused."""
+        return all(account.merchant.is_test for account in self._accounts.values())
+
+    async def load(self) -> None:
+        """Read every merchant and open its keys. A wrong key-encryption key shows here, before any port is open."""
+        for row in await self._rows.all():
+            account = Account(_merchant(row), msgspec.json.decode(row.terms), row.settled_until)
+            keysets = await self._rows.keysets(row.id)
+            self._vault.load(row.id, {Purpose(name): sealed for name, sealed in keysets.items()})
+            self._accounts[row.id] = account
+            await self._load_keys(account)
+
+    async def _load_keys(self, account: Account) -> None:
+        merchant_id = account.merchant.id
+        live: dict[str, SharedSecret | Certificate] = {}
+        for row in await self._rows.keys(merchant_id):
+            if row.revoked_at is not None:
+                continue
+            if row.sealed is not None:
+                secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
+                live[row.id] = SharedSecret(row.id, secret, merchant_id)
+            elif row.certificate is not None:
+                certificate = Certificate.of(row.certificate, merchant_id)
+                live |= dict.fromkeys(certificate.key_ids, certificate)
+        account.keys = live
+
+    # ---- changes
+
+    async def add(
+        self,
+        merchant_id: str,
+        personality: str,
+        now: datetime,
+        *,
+        mode: str = "test",
+        key_id: str | None = None,
+        shared_secret: str | None = None,
+        certificate: bytes | None = None,
+    ) -> dict[str, object]:
+        """A new merchant. Without a key of its own it gets a shared secret, which the answer shows once.
+
+        Refused for an id that is taken or impossible, an unknown personality, a live merchant on a simulator.
+        """
+        if _ID.fullmatch(merchant_id) is None:
+            raise Refused("a merchant id is 1 to 30 letters, digits and underscores")
+        kind = personalities().get(personality)
+        if kind is None:
+            raise Refused(f"there is no personality {personality}; there are: {', '.join(personalities())}")
+        if merchant_id in self._accounts:
+            raise Refused(f"there is a merchant {merchant_id} already")
+        row = MerchantRow(id=merchant_id, personality=personality, mode=mode, terms="{}", settled_until=now)
+        _refuse_live_on_simulator(mode, kind)
+        keysets = self._vault.create_keys(merchant_id)
+        self._vault.load(merchant_id, keysets)
+        keys: list[KeyRow] = []
+        shown: dict[str, object] = {"id": merchant_id, "personality": personality, "mode": mode}
+        if certificate is not None:
+            keys.append(self._certificate_row(merchant_id, certificate, now))
+            shown["certificate"] = keys[-1].id
+        if shared_secret is not None or certificate is None:
+            key, text = self._secret_row(merchant_id, key_id, shared_secret, now)
+            keys.append(key)
+            shown |= {"key_id": key.id} | ({"shared_secret": text} if shared_secret is None else {})
+        write = AddMerchant(row=row, keysets={str(p): bytes(k) for p, k in keysets.items()}, keys=tuple(keys), now=now)
+        if not await self._database.write(write):
+            self._vault.forget(merchant_id)
+            raise Refused(f"there is a merchant {merchant_id} already")
+        account = Account(_merchant(row), {}, now)
+        await self._load_keys(account)
+        self._accounts[merchant_id] = account
+        return shown
+
+    def _secret_row(self, merchant_id: str, key_id: str | None, text: str | None, now: datetime) -> tuple[KeyRow, str]:
+        key_id = key_id or str(uuid.uuid4())
+        if _KEY_ID.fullmatch(key_id) is None:
+            raise Refused("a key id is 1 to 128 visible ASCII characters")
+        text = text if text is not None else base64.b64encode(secrets.token_bytes(32)).decode()
+        try:
+            secret = base64.b64decode(text.strip(), validate=True)
+            SharedSecret(key_id, secret, merchant_id)
+        except ValueError:
+            raise Refused("a shared secret is base64 of at least 16 bytes") from None
+        sealed = self._vault.seal_secret(merchant_id, key_id, "shared_secret", secret)
+        row = KeyRow(id=key_id, kind="secret", sealed=sealed, certificate=None, created_at=now, revoked_at=None)
+        return row, text
+
+    def _certificate_row(self, merchant_id: str, data: bytes, now: datetime) -> KeyRow:
+        try:
+            certificate = Certificate.of(data, merchant_id)
+        except ValueError as error:
+            raise Refused(f"the certificate cannot be used: {error}") from None
+        return KeyRow(
+            id=certificate.key_ids[0],
+            kind="certificate",
+            sealed=None,
+            certificate=data,
+            created_at=now,
+            revoked_at=None,
+        )
+
+    async def add_key(
+        self,
+        merchant_id: str,
+        now: datetime,
+        *,
+        key_id: str | None = None,
+        shared_secret: str | None = None,
+        certificate: bytes | None = None,
+    ) -> dict[str, object]:
+        """Another key for a merchant; a fresh secret is shown once."""
+        account = self.get(merchant_id)
+        if certificate is not None:
+            row, shown = self._certificate_row(merchant_id, certificate, now), {}
+        else:
+            row, text = self._secret_row(merchant_id, key_id, shared_secret, now)
+            shown = {"shared_secret": text} if shared_secret is None else {}
+        if not await self._database.write(AddKey(merchant_id, row)):
+            raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
+        await self._load_keys(account)
+        return {"merchant": merchant_id, "key_id": row.id, "kind": row.kind, **shown}
+
+    async def revoke_key(self, merchant_id: str, key_id: str, now: datetime) -> dict[str, object]:
+        account = self.get(merchant_id)
+        key = account.keys.get(key_id)
+        stored = key.key_ids[0] if key is not None else key_id
+        if not await self._database.write(RevokeKey(merchant_id, stored, now)):
+            raise Refused(f"the merchant {merchant_id} has no live key {key_id}")
+        await self._load_keys(account)
+        return {"merchant": merchant_id, "key_id": stored, "revoked": True}
+
+    async def set(self, merchant_id: str, changes: Mapping[str, str]) -> dict[str, object]:
+        """Change terms (`name=value`; `options.name=value` for the contract; an empty value: the default) or `mode`."""
+        account = self.get(merchant_id)
+        overrides = msgspec.json.decode(msgspec.json.encode(account.overrides))
+        mode = changes.get("mode", account.merchant.mode.value)
+        kind = personalities()[account.merchant.personality]
+        _refuse_live_on_simulator(mode, kind)
+        for name, text in changes.items():
+            if name != "mode":
+                _override(overrides, name, text)
+        row = MerchantRow(
+            id=merchant_id,
+            personality=account.merchant.personality,
+            mode=mode,
+            terms=msgspec.json.encode(overrides).decode(),
+            settled_until=account.settled_until,
+        )
+        merchant = _merchant(row)
+        await self._database.write(SetMerchant(merchant_id, mode, row.terms))
+        account.merchant, account.overrides = merchant, overrides
+        return describe(account)
+
+    def credentials(self, merchant_id: str) -> tuple[str, SharedSecret]:
+        """The id and key of a live shared secret, for the command that signs a request. Refused where there is none."""
+        for key_id, key in self.get(merchant_id).keys.items():
+            if isinstance(key, SharedSecret):
+                return key_id, key
+        raise Refused(f"the merchant {merchant_id} has no shared secret to sign with")
+
+    async def shared_secret(self, merchant_id: str) -> tuple[str, str]:
+        """Key id and base64 text of the latest live shared secret, opened for its owner."""
+        for row in reversed(await self._rows.keys(merchant_id)):
+            if row.sealed is not None and row.revoked_at is None:
+                secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
+                return row.id, base64.b64encode(secret).decode()
+        raise Refused(f"the merchant {merchant_id} has no shared secret to sign with")
+
+
+def describe(account: Account) -> dict[str, object]:
+    """A merchant as `merchant list` shows it."""
+    merchant = account.merchant
+    return {
+        "id": merchant.id,
+        "personality": merchant.personality,
+        "mode": merchant.mode.value,
+        "wires": list(WIRES),
+        "keys": sorted({key.key_ids[0] for key in account.keys.values()}),
+        "settings": account.overrides,
+    }
+
+
+def _refuse_live_on_simulator(mode: str, kind: Personality) -> None:
+    if mode not in ("test", "live"):
+        raise Refused("a merchant's mode is test or live")
+    if mode == "live" and kind.simulated:
+        raise Refused(f"a live merchant cannot be on the simulator ({kind.name})")
+
+
+def _merchant(row: MerchantRow) -> Merchant:
+    """A merchant with its personality's terms and what differs from them. Refused where a setting does not fit."""
+    kind = personalities()[row.personality]
+    _refuse_live_on_simulator(row.mode, kind)
+    overrides = msgspec.json.decode(row.terms)
+    merged = msgspec.to_builtins(kind.terms)
+    options = {**merged["options"], **overrides.get("options", {})}
+    try:
+        terms = msgspec.convert({**merged, **overrides, "options": options}, Terms)
+        time.fromisoformat(terms.cutoff)
+        ZoneInfo(terms.time_zone)
+    except (msgspec.ValidationError, ValueError, ZoneInfoNotFoundError) as error:
+        raise Refused(f"a setting does not fit: {error}") from None
+    if terms.issuer not in issuers.PROFILES:
+        raise Refused(f"there is no issuer profile {terms.issuer}; there are: {', '.join(issuers.PROFILES)}")
+    return Merchant(id=row.id, personality=row.personality, mode=Mode(row.mode), terms=terms)
+
+
+def _override(overrides: dict[str, Any], name: str, text: str) -> None:
+    """One `name=value` into the settings that differ; the value is JSON where it reads as JSON, else a text."""
+    place, known = overrides, Terms.__dataclass_fields__
+    if name.startswith("options."):
+        name = name.removeprefix("options.")
+        place, known = overrides.setdefault("options", {}), issuers.Contract.__dataclass_fields__
+    if name not in known or name == "options":
+        raise Refused(f"there is no merchant setting {name}; see docs/reference/settings.md")
+    if text == "":
+        place.pop(name, None)
+        return
+    try:
+        place[name] = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        place[name] = text

@@ -1,0 +1,76 @@
+"""Settings: one TOML file (`kessai.toml` in the data folder) and the environment, into frozen values.
+
+An unknown name is an error: a setting that nobody reads protects nobody. The environment (`KESSAI_` and the name in
+capitals) goes before the file.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "kessai.toml"
+PREFIX: Final = "KESSAI_"
+_OTHERS: Final = frozenset({"KESSAI_DATA", "KESSAI_KEY_ENCRYPTION_KEY"})
+"""Names of the environment that are read elsewhere."""
+
+
+class BadSetting(Exception):
+    """A setting that is unknown or has an impossible value; the text is one sentence for the operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an installation may choose."""
+
+    acquirer_deadline_s: float = 10.0
+    """How long an exchange with an acquirer may take before its outcome is unknown."""
+    clean_up_first_s: float = 1.0
+    """How long the clean-up of an unknown outcome waits before its second try; each further wait is twice as long."""
+    clean_up_longest_s: float = 60.0
+    """The longest wait between two tries of a clean-up."""
+    accepted_hosts: tuple[str, ...] = ()
+    """Host names that signed requests may name; none given: every one."""
+    signature_window_s: int = 300
+    """How far a signed date may be from this machine's clock, either way."""
+    log_level: str = "info"
+    """Events below this level are not written: debug, info, warning, error."""
+
+
+def load(folder: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of a data folder. BadSetting names the first that is wrong."""
+    known = {field.name: field.type for field in fields(Settings)}
+    given: dict[str, object] = {}
+    file = folder / FILE
+    if file.exists():
+        try:
+            given |= tomllib.loads(file.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadSetting(f"{file} is not TOML: {error}") from None
+    for name, text in environment.items():
+        if name.startswith(PREFIX) and name not in _OTHERS:
+            given[name.removeprefix(PREFIX).lower()] = text
+    values = {name: _value(name, value, known) for name, value in given.items()}
+    return Settings(**values)  # type: ignore[arg-type] # each was made to fit its field
+
+
+def _value(name: str, value: object, known: Mapping[str, object]) -> object:
+    if name not in known:
+        raise BadSetting(f"there is no setting {name}; see docs/reference/settings.md")
+    default = getattr(Settings(), name)
+    try:
+        if isinstance(default, tuple):
+            return tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))  # type: ignore[call-overload]
+        if isinstance(default, str):
+            fits = value in ("debug", "info", "warning", "error")
+            if name == "log_level" and not fits:
+                raise ValueError
+            return str(value)
+        number = type(default)(value)
+        if number <= 0:
+            raise ValueError
+        return number
+    except (ValueError, TypeError):
+        raise BadSetting(f"the setting {name} cannot be {value!r}") from None

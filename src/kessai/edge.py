@@ -1,0 +1,377 @@
+"""The edge: HTTP requests in, answers out. Raw ASGI.
+
+Hands bytes to the dialect, commands to the gateway, and says why where a test merchant may know. Whatever goes wrong
+inside becomes an answer of the wire's own form; nothing of it is shown.
+"""
+
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from kessai import ids
+from kessai import log as logging
+from kessai.accounts import Account, Accounts
+from kessai.dialects import HttpRequest, HttpResponse
+from kessai.dialects.cybersource import answers, auth, details, requests
+from kessai.dialects.cybersource.findings import Problems
+from kessai.dialects.cybersource.reasons import INVALID_DATA, SYSTEM_ERROR, Word, of_refusal
+from kessai.dialects.cybersource.requests import Request
+from kessai.dialects.cybersource.routes import Kind, Match, match
+from kessai.dialects.document import Malformed, parse, prune
+from kessai.dialects.table import FieldError, find
+from kessai.gateway import Busy, Circumstances, Gateway, key_of
+from kessai.log import log
+from kessai.payment.authorize import Authorize
+from kessai.payment.card import Pan, looks_like_a_pan
+from kessai.payment.credit import Credit
+from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Transaction
+from kessai.payment.money import Currency
+from kessai.sandbox import HEADER, NoSuchScenario, scenario
+from kessai.storage.database import DatabaseError, Overloaded
+from kessai.storage.payments import Answer, Key
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
+EXPLANATION: Final = "kessai-explain"
+MAX_REPLAYS: Final = 100_000
+_CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+_KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
+_OPERATIONS: Final = {
+    Kind.AUTHORIZE: Operation.AUTHORIZE,
+    Kind.INCREMENT: Operation.INCREMENT,
+    Kind.CAPTURE: Operation.CAPTURE,
+    Kind.REVERSE: Operation.REVERSAL,
+    Kind.TIMEOUT_REVERSE: Operation.REVERSAL,
+    Kind.REFUND: Operation.REFUND,
+    Kind.CREDIT: Operation.CREDIT,
+    Kind.VOID: Operation.VOID,
+    Kind.TIMEOUT_VOID: Operation.VOID,
+}
+
+
+class Edge:
+    """The ASGI application of the CyberSource wire."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        gateway: Gateway,
+        *,
+        accepted_hosts: frozenset[str] | None,
+        window_s: int,
+        wall_clock: Callable[[], datetime],
+    ) -> None:
+        self._accounts = accounts
+        self._gateway = gateway
+        self._hosts = accepted_hosts
+        self._window_s = window_s
+        self._wall_clock = wall_clock
+        self._seen: dict[tuple[str, str], float] = {}
+        self._merchant_of: dict[str, str] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = await _read(scope, receive)
+        if request is None:  # the client has gone, or was refused by the server
+            return
+        correlation = _correlation(request)
+        logging.correlation.set(correlation)
+        try:
+            response = await self._answer(request, str(scope["scheme"]), correlation)
+        except Busy:
+            response = _error(503, "busy", "This payment is being changed by others; try again.")
+        except Overloaded:
+            response = _error(503, "overloaded", "Too much work is waiting; try again.")
+        except DatabaseError as error:
+            log("database.fault", level="error", error=type(error).__name__)
+            response = self._failure(SYSTEM_ERROR)
+        except Exception as error:
+            log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
+            response = self._failure(SYSTEM_ERROR)
+        await _write(send, response, correlation)
+
+    async def _answer(self, request: HttpRequest, scheme: str, correlation: str) -> HttpResponse:
+        found = match(request.method, request.path)
+        if not isinstance(found, Match):
+            return _not_routed(found)
+        account = await self._authenticate(request)
+        if isinstance(account, HttpResponse):
+            return account
+        if found.row.kind is Kind.READ:
+            return await self._read_back(account, found)
+        if found.row.kind is Kind.DETAILS:
+            host = request.header("host") or "localhost"
+            return await self._details(account, found.identifier, f"{scheme}://{host}")
+        refused = _refuse_media(request)
+        if refused is not None:
+            return refused
+        return await self._perform(account, found, request, correlation)
+
+    # ---- who calls
+
+    async def _authenticate(self, request: HttpRequest) -> Account | HttpResponse:
+        """The account of a verified request, or the 401."""
+        now = self._wall_clock()
+        claimed = auth.claim(request)
+        if isinstance(claimed, auth.Failure):
+            return self._unauthorized(claimed, self._accounts.find(request.header("v-c-merchant-id") or ""))
+        account = self._accounts.find(claimed.merchant_id)
+        key = account.keys.get(claimed.key_id) if account is not None else None
+        if key is not None and claimed.issuer not in (None, key.owner):
+            key = None
+        verified = auth.verify(request, claimed, key, now, self._hosts, window_s=self._window_s)
+        if isinstance(verified, auth.Failure):
+            return self._unauthorized(verified, account)
+        assert account is not None, "a request of an unknown merchant was verified"
+        if claimed.scheme is auth.Scheme.JWT and request.method in ("POST", "PUT", "PATCH"):
+            used = (verified.key_id, verified.replay_id)
+            if self._was_used(used, verified.expires_at.timestamp()):
+                failure = auth.Failure(auth.Reason.CLAIM, "this token was used before: jti must be fresh")
+                return self._unauthorized(failure, account)
+        return account
+
+    def _was_used(self, token: tuple[str, str], until: float) -> bool:
+        """Whether a token was seen before; it is remembered until it lapses by itself (R-51)."""
+        now = time.time()
+        if len(self._seen) >= MAX_REPLAYS:
+            self._seen = {seen: end for seen, end in self._seen.items() if end > now}
+        if self._seen.get(token, 0) > now:
+            return True
+        self._seen[token] = until
+        return False
+
+    def _unauthorized(self, failure: auth.Failure, account: Account | None) -> HttpResponse:
+        """The 401; why, for the log always, in a header for test merchants."""
+        log(
+            "authentication.failed",
+            level="warning",
+            merchant=account.merchant.id if account else None,
+            reason=failure.reason.name,
+            explanation=failure.explanation,
+        )
+        may_know = account.merchant.is_test if account is not None else self._accounts.are_all_tests
+        headers = {EXPLANATION: failure.explanation} if may_know else {}
+        return HttpResponse(401, failure.body, headers)
+
+    # ---- reading
+
+    async def _read_back(self, account: Account, found: Match) -> HttpResponse:
+        identifier = ids.read(found.identifier)
+        stored = None
+        if identifier is not None:
+            stored = await self._gateway.payments.answer(account.merchant.id, identifier)
+        if stored is None or stored[0] not in found.row.expects or stored[1].status != 201:
+            return HttpResponse(404, details.NOT_FOUND)
+        return HttpResponse(200, stored[1].body)
+
+    async def _details(self, account: Account, text: str, base_url: str) -> HttpResponse:
+        identifier = ids.read(text)
+        loaded = None
+        if identifier is not None:
+            loaded = await self._gateway.payments.load(account.merchant.id, identifier)
+        if loaded is None or identifier is None:
+            return HttpResponse(404, details.NOT_FOUND)
+        transaction = loaded.payment.find(identifier)
+        assert transaction is not None
+        body = details.encode(
+            loaded.payment, transaction, account.merchant.personality, self._gateway.clock(), base_url
+        )
+        return HttpResponse(200, body)
+
+    # ---- performing
+
+    async def _perform(self, account: Account, found: Match, request: HttpRequest, correlation: str) -> HttpResponse:
+        merchant = account.merchant
+        document = parse(request.body)
+        if isinstance(document, Malformed):
+            return self._failure(INVALID_DATA, explanation=document.reason if merchant.is_test else None)
+        operation = _OPERATIONS[found.row.kind]
+        asked = scenario(merchant, operation, request.header(HEADER))
+        if isinstance(asked, NoSuchScenario):
+            wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
+            return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
+        decoded = await self._decode(account, found, prune(document))
+        if isinstance(decoded, Problems):
+            return self._failure(decoded.word, decoded)
+        if isinstance(decoded, Refusal):
+            return self._refused(operation, decoded)
+        key = self._key(account, found, request, decoded)
+        if isinstance(key, HttpResponse):
+            return key
+
+        command, has_pan = self._without_pans(merchant.id, decoded)
+
+        def encode(payment: Payment, transaction: Transaction) -> Answer:
+            status, body = answers.encode(payment, transaction, decoded.kept)
+            return Answer(status, body, answers.masked(body) if has_pan else None)
+
+        circumstances = Circumstances(correlation=correlation, scenario=asked, key=key)
+        answer = await self._gateway.perform(merchant, command, circumstances, encode)
+        if isinstance(answer, Refusal):
+            return self._refused(operation, answer)
+        return HttpResponse(answer.status, answer.body)
+
+    async def _decode(
+        self, account: Account, found: Match, document: dict[str, object]
+    ) -> Request | Problems | Refusal:
+        """The command of a request, or what is wrong with it."""
+        merchant, now = account.merchant, self._gateway.clock()
+        kind, expects = found.row.kind, found.row.expects
+        if kind is Kind.AUTHORIZE:
+            return requests.authorization(document, merchant, now)
+        if kind is Kind.CREDIT:
+            return requests.credit(document, merchant, now)
+        is_timeout = kind in (Kind.TIMEOUT_REVERSE, Kind.TIMEOUT_VOID)
+        if is_timeout:
+            named = requests.merchants_id(document)
+            named = self._without_pan(merchant.id, named) if named else None
+            target = await self._gateway.payments.find_by_merchants_id(merchant.id, named) if named else None
+            if target is None:
+                return Refusal.NOT_FOUND
+        else:
+            target = ids.read(found.identifier) or 0
+        match kind:
+            case Kind.INCREMENT:
+                return requests.increment(document, target, merchant, expects)
+            case Kind.CAPTURE:
+                return requests.capture(document, target, merchant, now, expects)
+            case Kind.REFUND:
+                return requests.refund(document, target, merchant, expects)
+            case Kind.VOID | Kind.TIMEOUT_VOID:
+                return requests.void(document, target, expects, timeout=is_timeout)
+            case _:
+                currency = await self._currency(merchant.id, target)
+                return requests.reversal(document, target, merchant, currency, expects, timeout=is_timeout)
+
+    def _without_pans(self, merchant_id: str, decoded: Request) -> tuple[Command, bool]:
+        """The command as it may be stored: a merchant's id that looks like a PAN becomes its fingerprint (A-67)."""
+        command = decoded.command
+        named = command.merchant_transaction_id
+        private = self._without_pan(merchant_id, named) if named else named
+        reference = find(decoded.kept, ("clientReferenceInformation", "code"))
+        has_pan = private != named or (isinstance(reference, str) and looks_like_a_pan(reference))
+        return (replace(command, merchant_transaction_id=private) if private != named else command), has_pan
+
+    def _without_pan(self, merchant_id: str, text: str) -> str:
+        return (
+            f"pan:{self._gateway.vault.fingerprint(merchant_id, Pan(text)).hex()}" if looks_like_a_pan(text) else text
+        )
+
+    async def _currency(self, merchant_id: str, target: int) -> Currency | None:
+        loaded = await self._gateway.payments.load(merchant_id, target)
+        return loaded.payment.currency if loaded else None
+
+    def _key(self, account: Account, found: Match, request: HttpRequest, decoded: Request) -> Key | HttpResponse | None:
+        """The idempotency key of a request, bound to what it asks: a card as its fingerprint, its CVV not at all."""
+        sent = request.header("idempotency-key")
+        if sent is None:
+            return None
+        if _KEY.fullmatch(sent) is None:
+            wrong = Problems(INVALID_DATA, (FieldError("Idempotency-Key"),))
+            return self._failure(INVALID_DATA, wrong)
+        command: Command = decoded.command
+        asked = _canonical.encode(decoded.kept)
+        if isinstance(command, Authorize | Credit):
+            asked += self._gateway.vault.fingerprint(account.merchant.id, command.card.pan)
+        scope = f"{found.row.method} {request.path.rstrip('/')}"
+        return key_of(account.merchant.id, scope, sent, asked)
+
+    # ---- refusing
+
+    def _refused(self, operation: Operation, refusal: Refusal) -> HttpResponse:
+        word = of_refusal(operation, refusal)
+        path = _REFUSED_FIELDS.get(refusal)
+        problems = Problems(word, (FieldError(path),)) if path else None
+        return self._failure(word, problems, explanation=refusal.value)
+
+    def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:
+        """A 400, 409 or 502 of the wire's form, with an id to find it in the log."""
+        identifier = self._gateway.new_id()
+        status, body = answers.failure(word, identifier, self._gateway.clock(), problems)
+        log(
+            "request.refused",
+            request=ids.show(identifier),
+            status=status,
+            reason=word.reason,
+            fields=[error.path for error in problems.fields] if problems else None,
+        )
+        return HttpResponse(status, body, {EXPLANATION: explanation} if explanation else {})
+
+
+_canonical: Final = msgspec.json.Encoder(order="sorted")
+_REFUSED_FIELDS: Final = {
+    Refusal.AMOUNT_NOT_POSITIVE: "orderInformation.amountDetails.totalAmount",
+    Refusal.CURRENCY_MISMATCH: "orderInformation.amountDetails.currency",
+    Refusal.OTHER_CARD: "paymentInformation.card.number",
+}
+
+
+async def _read(scope: Scope, receive: Receive) -> HttpRequest | None:
+    """The whole request; None when it broke off. The server bounds its size and time."""
+    chunks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body = message.get("body", b"")
+        if body:
+            chunks.append(body)
+        if not message.get("more_body", False):
+            break
+    query = scope["query_string"]
+    path = scope["raw_path"].decode("latin-1")
+    return HttpRequest(
+        scope["method"],
+        f"{path}?{query.decode('latin-1')}" if query else path,
+        tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]),
+        b"".join(chunks),
+    )
+
+
+async def _write(send: Send, response: HttpResponse, correlation: str) -> None:
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-length", str(len(response.body)).encode()),
+        (b"v-c-correlation-id", correlation.encode()),
+    ]
+    headers += [(name.encode(), value.encode("ascii", "replace")) for name, value in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _correlation(request: HttpRequest) -> str:
+    """The caller's correlation id where it sent a usable one, else a fresh one."""
+    sent = request.header("v-c-correlation-id")
+    return sent if sent is not None and _CORRELATION.fullmatch(sent) else str(uuid.uuid4())
+
+
+def _refuse_media(request: HttpRequest) -> HttpResponse | None:
+    media = (request.header("content-type") or "application/json").partition(";")[0].strip().lower()
+    if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
+        return _error(415, "unsupportedMediaType", "The body must be application/json.")
+    if (request.header("content-encoding") or "identity").lower() != "identity":
+        return _error(415, "unsupportedMediaType", "The body must not be encoded.")
+    return None
+
+
+def _not_routed(methods: frozenset[str]) -> HttpResponse:
+    if not methods:
+        return HttpResponse(404, b'{"response":{"rmsg":"Resource not found"}}')
+    allow = ", ".join(sorted(methods))
+    return HttpResponse(405, _error(405, "methodNotAllowed", f"This path knows {allow}.").body, {"allow": allow})
+
+
+def _error(status: int, kind: str, message: str) -> HttpResponse:
+    """The form of the gateway in front of the service, for what never reaches a payment."""
+    body = msgspec.json.encode({"errors": [{"type": kind, "message": message}]})
+    return HttpResponse(status, body, {"retry-after": "1"} if status == 503 else {})

@@ -1,0 +1,113 @@
+"""The worker: claims jobs that are due, runs them, tries again with back-off, stops gracefully. One per process."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from kessai import ids
+from kessai.gateway import CLEAN_UP, Gateway
+from kessai.jobs import reversals, settlement
+from kessai.log import log
+from kessai.payment.merchant import Merchant
+from kessai.payment.settle import last_cutoff
+from kessai.storage.merchants import Merchants
+from kessai.storage.queue import Due, JobDone, JobLater, Queue
+
+IDLE_S = 1.0
+"""How long the worker sleeps when nobody wakes it."""
+ROUNDS_EVERY_S = 10.0
+"""How often cut-offs, lapsing holds and orphaned intents are looked for."""
+MOST_TRIES = 10_000
+"""Then a job is parked, for a person to look at: about a week of tries a minute apart."""
+
+
+class Worker:
+    """Works off the queue of every merchant, in this process."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        merchants: Callable[[], Iterable[Merchant]],
+        *,
+        first_wait_s: float,
+        longest_wait_s: float,
+    ) -> None:
+        self._gateway = gateway
+        self._merchants = merchants
+        self._queue = Queue(gateway.database)
+        self._rows = Merchants(gateway.database)
+        self._first_wait_s = first_wait_s
+        self._longest_wait_s = longest_wait_s
+        self._awake = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Finish the job at hand and return from `run`."""
+        self._stopping = True
+        self._awake.set()
+
+    async def recover(self) -> int:
+        """What a process that is gone left open becomes unknown, before the port is open. How much it was."""
+        return sum([await reversals.give_up_orphans(self._gateway, merchant) for merchant in self._merchants()])
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        next_round = loop.time()
+        while not self._stopping:
+            self._awake.clear()
+            try:
+                await self._work_off()
+                if loop.time() >= next_round:
+                    next_round = loop.time() + ROUNDS_EVERY_S
+                    await self._round()
+            except Exception as error:  # the database may be gone for a while; the worker stays
+                log("worker.fault", level="error", error=type(error).__name__)
+            try:
+                async with asyncio.timeout(min(IDLE_S, self._first_wait_s)):
+                    await self._awake.wait()
+            except TimeoutError:
+                continue
+
+    async def _work_off(self) -> None:
+        for merchant in self._merchants():
+            for job in await self._queue.due(merchant.id, self._gateway.clock()):
+                if self._stopping:
+                    return
+                await self._attempt(merchant, job)
+
+    async def _attempt(self, merchant: Merchant, job: Due) -> None:
+        assert job.kind == CLEAN_UP, f"no job is called {job.kind}"
+        try:
+            is_done = await reversals.clean_up(self._gateway, merchant, job.transaction_id)
+        except Exception as error:
+            log("job.fault", level="error", job=ids.show(job.id), kind=job.kind, error=type(error).__name__)
+            is_done = False
+        if is_done:
+            await self._gateway.database.write(JobDone(merchant.id, job.id))
+            return
+        wait_s = min(self._first_wait_s * 2 ** min(job.attempts, 30), self._longest_wait_s)
+        is_parked = job.attempts + 1 >= MOST_TRIES
+        log(
+            "job.later",
+            level="warning",
+            job=ids.show(job.id),
+            kind=job.kind,
+            attempts=job.attempts + 1,
+            parked=is_parked,
+        )
+        run_at = self._gateway.clock() + timedelta(seconds=wait_s)
+        await self._gateway.database.write(
+            JobLater(merchant_id=merchant.id, id=job.id, run_at=run_at, parked=is_parked)
+        )
+
+    async def _round(self) -> None:
+        settled = {row.id: row.settled_until for row in await self._rows.all()}
+        for merchant in self._merchants():
+            await reversals.give_up_orphans(self._gateway, merchant)
+            await reversals.expire(self._gateway, merchant)
+            cut_at = last_cutoff(self._gateway.clock(), merchant.terms)
+            if merchant.id in settled and settled[merchant.id] < cut_at:
+                await settlement.settle(self._gateway, merchant, cut_at)
