@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from kessai import ids
 from kessai.gateway import Gateway
 from kessai.ledger import settlement_entries
 from kessai.log import log
@@ -19,12 +20,12 @@ async def settle(gateway: Gateway, merchant: Merchant, cut_at: datetime) -> list
     """Collect what was concluded before `cut_at`; the batches made. A payment that changes meanwhile is tried again."""
     made: list[Batch] = []
     after = 0
-    while ids := await gateway.payments.unsettled(merchant.id, cut_at, after, PAYMENTS_A_COMMIT):
-        done = await _collect(gateway, merchant, ids, cut_at)
+    while payment_ids := await gateway.payments.unsettled(merchant.id, cut_at, after, PAYMENTS_A_COMMIT):
+        done = await _collect(gateway, merchant, payment_ids, cut_at)
         if done is None:
             continue
         made += done
-        after = 0 if done else ids[-1]
+        after = 0 if done else payment_ids[-1]
     await gateway.database.write(SettledUntil(merchant.id, cut_at))
     for batch in made:
         log(
@@ -38,10 +39,12 @@ async def settle(gateway: Gateway, merchant: Merchant, cut_at: datetime) -> list
     return made
 
 
-async def _collect(gateway: Gateway, merchant: Merchant, ids: list[int], cut_at: datetime) -> list[Batch] | None:
+async def _collect(
+    gateway: Gateway, merchant: Merchant, payment_ids: list[int], cut_at: datetime
+) -> list[Batch] | None:
     """One commit; None when somebody changed a payment meanwhile."""
     payments, due = [], []
-    for payment_id in ids:
+    for payment_id in payment_ids:
         found = await gateway.payments.load_payment(merchant.id, payment_id)
         collected = (
             [

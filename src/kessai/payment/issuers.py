@@ -8,7 +8,7 @@ marked as expected. The calendar of months that all of this is reckoned in lives
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta, timezone
 from typing import Final, Literal, NamedTuple
 
 from kessai.payment.card import Brand
@@ -27,6 +27,9 @@ SEASON_OF: Final[Mapping[int, Season]] = {
     2: "winter",
 }
 """The season whose bonus is collected in a month; the other months belong to none."""
+
+JAPAN: Final = timezone(timedelta(hours=9), "JST")
+"""Sale dates, business days and bonus windows are Japanese dates; Japan has no daylight saving."""
 
 
 class Month(NamedTuple):

@@ -1,7 +1,7 @@
 """Japanese payment options on this wire: `processingInformation.japanPaymentOptions`, read, checked, located. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from typing import Final
 
 from kessai.dialects.cybersource.findings import Findings
@@ -9,11 +9,9 @@ from kessai.dialects.document import has_bad_characters, prune, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.payment import options
 from kessai.payment.card import Card
+from kessai.payment.issuers import JAPAN
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
-
-JAPAN: Final = timezone(timedelta(hours=9))
-"""Japan has no daylight saving."""
 
 PATH: Final = "processingInformation.japanPaymentOptions"
 MEMBERS: Final[tuple[tuple[str, str], ...]] = (

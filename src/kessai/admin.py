@@ -1,0 +1,258 @@
+"""Administration: what an operator may order, and the private socket over which a serving gateway takes the orders.
+
+A command never writes the database beside a serving gateway: it sends the order to `admin.sock` in the data folder
+(mode 0600, one JSON document a line each way). Where nobody serves, the command opens the folder itself, under the
+writer's lock. Either way the same function carries the order out.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from kessai import accounts, books, ids, story
+from kessai.accounts import Refused
+from kessai.app import House, open_house
+from kessai.jobs import settlement
+from kessai.payment.money import Money
+from kessai.storage.queue import Queue
+
+SOCKET: Final = "admin.sock"
+LINE_BYTES: Final = 64 * 1024 * 1024
+
+Order = Callable[..., Awaitable[object]]
+
+
+# ---- orders
+
+
+async def status(house: House) -> object:
+    """Where requests are taken, and by which merchants."""
+    return {"url": house.url, "merchants": [account.merchant.id for account in house.accounts]}
+
+
+async def merchant_list(house: House) -> object:
+    return [accounts.describe(account) for account in house.accounts]
+
+
+async def merchant_add(
+    house: House,
+    merchant: str,
+    personality: str,
+    mode: str = "test",
+    key_id: str | None = None,
+    shared_secret: str | None = None,
+    certificate: str | None = None,
+) -> object:
+    """A new merchant; a secret made here is in the answer, and shown nowhere again."""
+    return await house.accounts.add(
+        merchant,
+        personality,
+        house.clock(),
+        mode=mode,
+        key_id=key_id,
+        shared_secret=shared_secret,
+        certificate=certificate.encode() if certificate is not None else None,
+    )
+
+
+async def merchant_set(house: House, merchant: str, settings: Mapping[str, str]) -> object:
+    return await house.accounts.set(merchant, settings)
+
+
+async def key_add(
+    house: House,
+    merchant: str,
+    key_id: str | None = None,
+    shared_secret: str | None = None,
+    certificate: str | None = None,
+) -> object:
+    return await house.accounts.add_key(
+        merchant,
+        house.clock(),
+        key_id=key_id,
+        shared_secret=shared_secret,
+        certificate=certificate.encode() if certificate is not None else None,
+    )
+
+
+async def key_revoke(house: House, merchant: str, key_id: str) -> object:
+    return await house.accounts.revoke_key(merchant, key_id, house.clock())
+
+
+async def credentials(house: House, merchant: str) -> object:
+    """Key id and shared secret of a merchant, for signing a request on its behalf."""
+    key_id, secret = await house.accounts.shared_secret(merchant)
+    return {"merchant": merchant, "key_id": key_id, "shared_secret": secret}
+
+
+async def settle(house: House, merchant: str | None = None) -> object:
+    """Cut now, for one merchant or for all."""
+    chosen = [house.accounts.get(merchant)] if merchant is not None else list(house.accounts)
+    made = []
+    for account in chosen:
+        for batch in await settlement.settle(house.gateway, account.merchant, house.clock()):
+            made.append(
+                {
+                    "merchant": account.merchant.id,
+                    "id": ids.show(batch.id),
+                    "currency": batch.currency.code,
+                    "business_date": batch.business_date.isoformat(),
+                    "transactions": batch.count,
+                    "captured": str(Money(batch.captured, batch.currency)),
+                    "returned": str(Money(batch.returned, batch.currency)),
+                    "net": str(batch.net),
+                }
+            )
+    return made
+
+
+async def ledger_check(house: House) -> object:
+    """Recompute the books; `findings` is empty where they are as they should be."""
+    report = await books.check(house.database)
+    return {
+        "entries": report.entries,
+        "transactions": report.transactions,
+        "findings": [
+            {**asdict(finding), "transaction": ids.show(finding.transaction) if finding.transaction > 0 else ""}
+            for finding in report.findings
+        ],
+        "balances": [
+            {"merchant": merchant, "account": account, "currency": currency, "minor": minor}
+            for merchant, account, currency, minor in report.balances
+        ],
+    }
+
+
+async def payment_show(house: House, transaction: str) -> object:
+    """The whole story of a payment, by the id of any of its transactions."""
+    identifier = ids.read(transaction)
+    if identifier is None:
+        raise Refused(f"{transaction} is no transaction id: it has 22 digits")
+    for account in house.accounts:
+        found = await house.gateway.payments.load(account.merchant.id, identifier)
+        if found is not None:
+            return await story.of_payment(house, account, found.payment)
+    raise Refused(f"there is no transaction {transaction}")
+
+
+async def jobs(house: House) -> object:
+    """What is queued, and what is parked for a person to look at."""
+    queue = Queue(house.database)
+    return [
+        {
+            "merchant": account.merchant.id,
+            "id": ids.show(job.id),
+            "kind": job.kind,
+            "transaction": ids.show(job.transaction_id),
+            "state": job.state,
+            "attempts": job.attempts,
+            "run_at": story.instant(job.run_at),
+        }
+        for account in house.accounts
+        for job in await queue.all(account.merchant.id)
+    ]
+
+
+ORDERS: Final[Mapping[str, Order]] = {
+    "status": status,
+    "merchant list": merchant_list,
+    "merchant add": merchant_add,
+    "merchant set": merchant_set,
+    "merchant key add": key_add,
+    "merchant key revoke": key_revoke,
+    "credentials": credentials,
+    "settle": settle,
+    "ledger check": ledger_check,
+    "payment show": payment_show,
+    "jobs": jobs,
+}
+
+
+# ---- carrying out, here or over there
+
+
+async def carry_out(house: House, order: str, arguments: Mapping[str, Any]) -> dict[str, object]:
+    """The result of an order, or why it was refused; nothing else escapes."""
+    function = ORDERS.get(order)
+    if function is None:
+        return {"refused": f"there is no order {order}"}
+    try:
+        return {"result": await function(house, **arguments)}
+    except Refused as error:
+        return {"refused": str(error)}
+    except TypeError as error:
+        return {"refused": f"the order {order} cannot be read: {error}"}
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Any:
+    """Work in the folder, so that the socket's name stays short enough for the system (about a hundred bytes)."""
+    before = os.open(".", os.O_RDONLY)
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.fchdir(before)
+        os.close(before)
+
+
+async def listen(house: House) -> asyncio.Server:
+    """Take orders over the private socket of the house's folder until the server is closed."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                asked = json.loads(line)
+                answer = await carry_out(house, asked["order"], asked["arguments"])
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except (ValueError, KeyError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with _inside(house.folder):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(SOCKET)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(SOCKET)
+        finally:
+            os.umask(mask)
+    return await asyncio.start_unix_server(serve, sock=listener, limit=LINE_BYTES)
+
+
+def call_over_there(folder: Path, order: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Send an order to the gateway that serves a folder; None where none does."""
+    if not (folder / SOCKET).exists():
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer, _inside(folder):
+        peer.settimeout(600)
+        try:
+            peer.connect(SOCKET)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return None  # left behind by a gateway that was killed
+        with peer.makefile("rwb") as stream:
+            stream.write(json.dumps({"order": order, "arguments": arguments}).encode() + b"\n")
+            stream.flush()
+            line = stream.readline()
+    if not line:
+        raise Refused("the gateway stopped before it answered")
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+async def call_here(folder: Path, order: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Open the folder under the writer's lock and carry the order out."""
+    house = await open_house(folder)
+    try:
+        return await carry_out(house, order, arguments)
+    finally:
+        await house.close()

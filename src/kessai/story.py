@@ -1,0 +1,144 @@
+"""The story of a payment, as people are told it: transactions, masked exchanges, entries, schedule, warnings.
+
+`plan` tells what a Japanese payment option means: what the cardholder is expected to pay each month, and when the
+merchant is funded.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from kessai import accounts, ids
+from kessai.app import House
+from kessai.dialects.cybersource import details
+from kessai.ledger import Entry
+from kessai.payment import issuers, options, schedule
+from kessai.payment.card import Brand
+from kessai.payment.lifecycle import Operation, Payment, Transaction
+from kessai.payment.money import Money
+
+
+async def of_payment(house: House, account: accounts.Account, payment: Payment) -> dict[str, object]:
+    merchant, rows = account.merchant, []
+    for transaction in payment.transactions:
+        entries = await house.gateway.payments.entries(merchant.id, transaction.id)
+        events = await house.gateway.payments.events(merchant.id, transaction.id)
+        rows.append(_transaction(payment, transaction, entries, events, house.clock()))
+    root = payment.root
+    return {
+        "merchant": merchant.id,
+        "personality": merchant.personality,
+        "payment": ids.show(payment.id),
+        "brand": payment.brand.value if payment.brand else None,
+        "card": f"{payment.pan_prefix}******{payment.pan_suffix}",
+        "expiry": payment.expiry or None,
+        "currency": payment.currency.code,
+        "authorized": str(root.requested.of(payment.authorized)),
+        "captured": str(root.requested.of(payment.captured)),
+        "held": str(root.requested.of(payment.held)),
+        "hold_expires_at": instant(payment.expires_at),
+        "transactions": rows,
+        "schedule": _schedule_of(account, payment),
+    }
+
+
+def _transaction(
+    payment: Payment, transaction: Transaction, entries: list[Entry], events: list[dict[str, Any]], now: datetime
+) -> dict[str, object]:
+    asked = {"amount": str(transaction.requested), "stan": transaction.stan, "rrn": transaction.rrn}
+    if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
+        asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
+    return {
+        "id": ids.show(transaction.id),
+        "operation": transaction.operation.value,
+        "status": transaction.status.value,
+        "shown_as": details.status_of(payment, transaction, now)
+        if transaction.operation is not Operation.EXPIRE
+        else "EXPIRED",
+        "requested": str(transaction.requested),
+        "approved": str(transaction.requested.of(transaction.approved)),
+        "target": ids.show(transaction.target) if transaction.target else None,
+        "reference": transaction.reference or None,
+        "reason": transaction.reason.value if transaction.reason else None,
+        "requested_at": instant(transaction.requested_at),
+        "concluded_at": instant(transaction.concluded_at),
+        "settlement": ids.show(transaction.settlement) if transaction.settlement else None,
+        "exchange": {"sent": asked, "answered": dict(transaction.facts)} if transaction.stan else None,
+        "flags": sorted(transaction.flags),
+        "warnings": list(transaction.warnings),
+        "entries": [
+            {
+                "line": entry.line,
+                "account": entry.account.value,
+                "debit": str(Money(entry.amount, entry.currency)) if entry.amount > 0 else None,
+                "credit": str(Money(-entry.amount, entry.currency)) if entry.amount < 0 else None,
+            }
+            for entry in entries
+        ],
+        "events": [
+            {"at": instant(ids.made_at(event["id"])), "kind": event["kind"], "detail": event["detail"]}
+            for event in events
+        ],
+    }
+
+
+def _schedule_of(account: accounts.Account, payment: Payment) -> dict[str, object] | None:
+    root = payment.root
+    if root.option is None:
+        return None
+    day = root.requested_at.astimezone(issuers.JAPAN).date()
+    terms = account.merchant.terms
+    amount = root.requested.of(payment.captured or root.approved or root.requested.minor)
+    return plan(root.option, amount, day, terms.issuer, terms.options, payment.brand)
+
+
+def plan(
+    option: options.PaymentOption,
+    amount: Money,
+    day: date,
+    issuer: str,
+    contract: options.Contract,
+    brand: Brand | None = None,
+) -> dict[str, object]:
+    """What the cardholder is expected to pay each month, and when and how much the merchant is funded."""
+    english, japanese = options.display(option)
+    profile = issuers.PROFILES[issuer]
+    found = schedule.cardholder_schedule(option, amount, day, profile)
+    problems = options.check(option, amount, day, contract, brand=brand)
+    shown: dict[str, object] = {
+        "method": option.method or "10",
+        "name": english,
+        "name_ja": japanese,
+        "amount": str(amount),
+        "sale_date": day.isoformat(),
+        "issuer": issuer,
+    }
+    if isinstance(found, options.Problem):
+        problems = (*problems, found)
+        shown |= {"cardholder": None, "notes": []}
+        paid = schedule.funding(contract, option.method, amount, day)
+    else:
+        shown |= {
+            "cardholder": [
+                {
+                    "month": f"{row.year:04d}-{row.month:02d}",
+                    "due": row.due.isoformat(),
+                    "amount": row.amount,
+                    "kind": row.kind,
+                }
+                for row in found.rows
+            ],
+            "fee": str(found.fee),
+            "total": str(found.total),
+            "notes": [{"en": note.en, "ja": note.ja} for note in found.notes],
+        }
+        paid = schedule.funding(contract, option.method, amount, day, found)
+    shown["funding"] = [{"date": row.date.isoformat(), "amount": str(row.amount)} for row in paid]
+    shown["problems"] = [
+        {"rule": p.rule, "severity": p.severity.value, "en": p.message, "ja": p.message_ja}
+        for p in dict.fromkeys(problems)
+    ]
+    return shown
+
+
+def instant(instant: datetime | None) -> str | None:
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z") if instant else None
