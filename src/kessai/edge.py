@@ -42,6 +42,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
 EXPLANATION: Final = "kessai-explain"
+REPLAYED: Final = "kessai-replayed"
 MAX_REPLAYS: Final = 100_000
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
@@ -219,7 +220,7 @@ class Edge:
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         if isinstance(answer, Refusal):
             return self._refused(operation, answer)
-        return HttpResponse(answer.status, answer.body)
+        return HttpResponse(answer.status, answer.body, {REPLAYED: "true"} if answer.is_replay else {})
 
     async def _decode(
         self, account: Account, found: Match, document: dict[str, object]

@@ -38,6 +38,7 @@ from kessai.payment.lifecycle import (
     conclude,
 )
 from kessai.payment.merchant import Merchant
+from kessai.payment.options import printed
 from kessai.storage.database import CommitUnknown, Database
 from kessai.storage.payments import (
     Answer,
@@ -266,7 +267,7 @@ class Gateway:
             rrn=transaction.rrn,
             sent_at=transaction.requested_at,
             card=card,
-            option=transaction.option,
+            option=printed(transaction.option) if transaction.option else None,
             flags=transaction.flags,
             original={**original.facts, "stan": original.stan, "rrn": original.rrn} if original else None,
             original_id=original.id if original else None,

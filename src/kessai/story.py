@@ -4,6 +4,7 @@
 merchant is funded.
 """
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
@@ -44,7 +45,14 @@ async def of_payment(house: House, account: accounts.Account, payment: Payment) 
 def _transaction(
     payment: Payment, transaction: Transaction, entries: list[Entry], events: list[dict[str, Any]], now: datetime
 ) -> dict[str, object]:
-    asked = {"amount": str(transaction.requested), "stan": transaction.stan, "rrn": transaction.rrn}
+    asked: dict[str, object] = {
+        "amount": str(transaction.requested),
+        "stan": transaction.stan,
+        "rrn": transaction.rrn,
+    }
+    if transaction.option is not None:
+        sent = options.printed(transaction.option)
+        asked["payment_option"] = {name: value for name, value in asdict(sent).items() if value not in (None, ())}
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
     return {

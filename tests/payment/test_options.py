@@ -6,6 +6,7 @@ from datetime import date
 import msgspec
 import pytest
 
+from kessai.payment import options
 from kessai.payment.card import Brand
 from kessai.payment.issuers import FundingRule, Minimum
 from kessai.payment.money import JPY, Currency, Money
@@ -341,3 +342,12 @@ SHOWN: list[tuple[dict[str, object], str, str]] = [
 @pytest.mark.parametrize(("values", "english", "japanese"), SHOWN)
 def test_methods_are_shown_in_both_languages(values: dict[str, object], english: str, japanese: str) -> None:
     assert display(option(**values)) == (english, japanese)
+
+
+def test_an_acquirer_is_sent_names_that_it_can_print() -> None:
+    option = options.PaymentOption(
+        business_name="我社", business_name_katakana="わが社の場合", business_name_alphanumeric="ＯｕｒＳｔｏｒｅ"
+    )
+    sent = options.printed(option)
+    assert (sent.business_name, sent.business_name_katakana) == ("我社", "ﾜｶﾞ社ﾉ場合")
+    assert sent.business_name_alphanumeric == "OurStore"

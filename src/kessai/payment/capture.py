@@ -24,9 +24,6 @@ class Capture(Command):
     amount: Money
     option: PaymentOption | None = None
     """Japanese payment option sent with the capture; the authorization's holds where none is."""
-    sequence: int | None = None
-    count: int | None = None
-    """This is capture `sequence` of `count`, as the merchant says."""
 
 
 def prepare(payment: Payment, command: Capture, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:

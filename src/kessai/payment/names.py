@@ -8,6 +8,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 25
@@ -96,6 +97,17 @@ def alphanumeric(text: str) -> Converted:
     return Converted(converted, tuple(notes))
 
 
+@lru_cache(maxsize=1024)
+def printed(name: str | None, katakana_name: str | None, alphanumeric_name: str | None) -> tuple[str | None, ...]:
+    """The three names as an acquirer prints them: each converted as far as it can be, None where there is none."""
+    return (
+        kanji(name).text if name else None,
+        katakana(katakana_name).text if katakana_name else None,
+        alphanumeric(alphanumeric_name).text if alphanumeric_name else None,
+    )
+
+
+@lru_cache(maxsize=1024)
 def fit(name: str | None, katakana_name: str | None, alphanumeric_name: str | None) -> bool:
     """Whether all three names of a business are there and short enough."""
     notes = {

@@ -123,6 +123,16 @@ class PaymentOption:
         return max(min(len(self.bonuses), most), 1 if self.kind is Kind.BONUS else 0)
 
 
+def printed(option: PaymentOption) -> PaymentOption:
+    """The option as an acquirer is sent it: names converted as far as they can be, never refused for their letters."""
+    kanji, katakana, alphanumeric = names.printed(
+        option.business_name, option.business_name_katakana, option.business_name_alphanumeric
+    )
+    return replace(
+        option, business_name=kanji, business_name_katakana=katakana, business_name_alphanumeric=alphanumeric
+    )
+
+
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"

@@ -43,6 +43,8 @@ class Answer:
     status: int
     body: bytes
     stored: bytes | None = None
+    is_replay: bool = False
+    """Whether this is what an earlier request with the same key was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _claim_key(run: Run, merchant: str, key: Key, transaction_id: int) -> Answer
         return Refusal.IN_PROGRESS
     if answer is None:  # a crash came between the exchange and its outcome
         return Refusal.OUTCOME_UNKNOWN
-    return Answer(answer_status, bytes(answer))
+    return Answer(answer_status, bytes(answer), is_replay=True)
 
 
 def _forget_key(run: Run, merchant: str, key: Key | None) -> None:

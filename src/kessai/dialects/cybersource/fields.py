@@ -77,6 +77,12 @@ def _flag(text: str) -> bool:
     raise ValueError
 
 
+def _count(text: str) -> int:
+    if re.fullmatch(r"[0-9]{1,2}", text, re.ASCII) is None:
+        raise ValueError
+    return int(text)
+
+
 def _month(text: str) -> int:
     if re.fullmatch(r"0?[1-9]|1[0-2]", text, re.ASCII) is None:
         raise ValueError
@@ -155,8 +161,8 @@ CREDIT: Final[Table] = (
 CAPTURE: Final[Table] = (
     *_REFERENCE,
     *_AMOUNTS,
-    row("sequence", _matching("[0-9]{1,2}"), "processingInformation.captureOptions.captureSequenceNumber"),
-    row("count", _matching("[0-9]{1,2}"), "processingInformation.captureOptions.totalCaptureCount"),
+    row("sequence", _count, "processingInformation.captureOptions.captureSequenceNumber"),
+    row("count", _count, "processingInformation.captureOptions.totalCaptureCount"),
 )
 REFUND: Final[Table] = (
     *_REFERENCE,

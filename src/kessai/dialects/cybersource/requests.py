@@ -108,20 +108,20 @@ def capture(
     """POST /pts/v2/payments/{id}/captures."""
     findings = Findings()
     values = _decode(fields.CAPTURE, document, findings)
+    sequence, count = values.get("sequence"), values.get("count")
+    if isinstance(sequence, int) and isinstance(count, int) and not 1 <= sequence <= count:
+        findings.invalid("processingInformation.captureOptions.captureSequenceNumber")
     amount = _total(document, values, findings, merchant)
     option = japan.option(document, merchant, amount, None, now, findings, frozenset(), "capture")
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    sequence, count = values.get("sequence"), values.get("count")
     return Request(
         Capture(
             target=payment_id,
             expects=expects,
             amount=amount,
             option=option,
-            sequence=int(str(sequence)) if sequence is not None else None,
-            count=int(str(count)) if count is not None else None,
             **_common(values, kept, findings),
         ),
         kept,
