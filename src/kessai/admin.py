@@ -12,6 +12,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ SOCKET: Final = "admin.sock"
 LINE_BYTES: Final = 64 * 1024 * 1024
 
 Order = Callable[..., Awaitable[object]]
+_TICK: Final = timedelta(milliseconds=1)
+"""Storage keeps milliseconds: a cut "now" takes what was concluded in this one too."""
 
 
 # ---- orders
@@ -96,7 +99,7 @@ async def settle(house: House, merchant: str | None = None) -> object:
     chosen = [house.accounts.get(merchant)] if merchant is not None else list(house.accounts)
     made = []
     for account in chosen:
-        for batch in await settlement.settle(house.gateway, account.merchant, house.clock()):
+        for batch in await settlement.settle(house.gateway, account.merchant, house.clock() + _TICK):
             made.append(
                 {
                     "merchant": account.merchant.id,

@@ -20,12 +20,12 @@ from kessai.accounts import Account, Accounts
 from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.cybersource import answers, auth, details, requests
 from kessai.dialects.cybersource.findings import Problems
-from kessai.dialects.cybersource.reasons import INVALID_DATA, SYSTEM_ERROR, Word, of_refusal
+from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse, prune
 from kessai.dialects.table import FieldError, find
-from kessai.gateway import Busy, Circumstances, Gateway, key_of
+from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown, key_of
 from kessai.log import log
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
@@ -33,7 +33,7 @@ from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Transaction
 from kessai.payment.money import Currency
 from kessai.sandbox import HEADER, NoSuchScenario, scenario
-from kessai.storage.database import DatabaseError, Overloaded
+from kessai.storage.database import DatabaseError
 from kessai.storage.payments import Answer, Key
 
 Scope = MutableMapping[str, Any]
@@ -91,14 +91,15 @@ class Edge:
             response = await self._answer(request, str(scope["scheme"]), correlation)
         except Busy:
             response = _error(503, "busy", "This payment is being changed by others; try again.")
-        except Overloaded:
-            response = _error(503, "overloaded", "Too much work is waiting; try again.")
-        except DatabaseError as error:
+        except DatabaseError as error:  # before any exchange: nothing was done
             log("database.fault", level="error", error=type(error).__name__)
-            response = self._failure(SYSTEM_ERROR)
+            response = _error(503, "unavailable", "Nothing was done; try again.")
+        except OutcomeUnknown:
+            response = self._failure(SERVER_TIMEOUT)
         except Exception as error:
+            # Wherever this came from, an exchange may have taken place: the outcome is unknown, not a failure.
             log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
-            response = self._failure(SYSTEM_ERROR)
+            response = self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
         await _write(send, response, correlation)
 
     async def _answer(self, request: HttpRequest, scheme: str, correlation: str) -> HttpResponse:

@@ -39,7 +39,7 @@ from kessai.payment.lifecycle import (
 )
 from kessai.payment.merchant import Merchant
 from kessai.payment.options import printed
-from kessai.storage.database import CommitUnknown, Database
+from kessai.storage.database import CommitUnknown, Database, DatabaseError
 from kessai.storage.payments import (
     Answer,
     Begin,
@@ -70,6 +70,10 @@ _FOLLOWERS: Final[Mapping[type[Command], Callable[..., Prepared | Refusal]]] = {
     void.Void: void.prepare,
     refund.Refund: refund.prepare,
 }
+
+
+class OutcomeUnknown(Exception):
+    """An exchange took place and its outcome could not be recorded; the clean-up will settle it."""
 
 
 class Busy(Exception):
@@ -222,7 +226,7 @@ class Gateway:
         except CommitUnknown:
             # Nothing was sent. If the intent is there after all, it must not stay open.
             log("commit.unknown", level="error", transaction=ids.show(transaction.id), commit=1)
-            with suppress(CommitUnknown):
+            with suppress(DatabaseError):
                 failed = replace(
                     transaction, status=Status.FAILED, reason=Reason.SYSTEM_ERROR, concluded_at=self.clock()
                 )
@@ -308,12 +312,9 @@ class Gateway:
         )
         try:
             finished = await self.database.write(write)
-        except CommitUnknown:
-            log("commit.unknown", level="error", transaction=ids.show(done.id), commit=2)
-            finished = await self.database.write(write)  # conditional: it is concluded once, by this or the first
-            if not finished:
-                stored = await self.payments.answer(merchant.id, done.id)
-                finished = stored is not None and stored[1] == answer
+        except DatabaseError as error:
+            log("commit.failed", level="error", transaction=ids.show(done.id), commit=2, error=type(error).__name__)
+            finished = await self._finish_again(merchant, write)
         if finished:
             log_outcome(merchant, done)
             if write.jobs:
@@ -322,6 +323,17 @@ class Gateway:
         await self._overtaken(merchant, done)
         unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
         return encode(payment.with_transaction(unknown), unknown)
+
+    async def _finish_again(self, merchant: Merchant, write: Finish) -> bool:
+        """Commit 2 after it failed, or may have: it is conditional, so it is concluded once, by this or the first."""
+        assert write.answer is not None
+        try:
+            if await self.database.write(write):
+                return True
+            stored = await self.payments.answer(merchant.id, write.transaction.id)
+        except DatabaseError as error:
+            raise OutcomeUnknown from error
+        return stored is not None and stored[1].body == (write.answer.stored or write.answer.body)
 
     def _jobs(self, done: Transaction) -> tuple[Job, ...]:
         if cleans_up(done) is None:

@@ -15,6 +15,8 @@ KEYSET = {"merchant_id": "m", "purpose": "card", "sealed": b"x", "created_at": 1
 
 
 class Add:
+    may_be_refused = True
+
     def __init__(self, purpose: str, *, fails: bool = False) -> None:
         self.purpose, self.fails = purpose, fails
 
@@ -135,6 +137,27 @@ def test_more_than_may_wait_is_refused_at_once(folder: Path, monkeypatch: pytest
         results = await asyncio.gather(*(store.write(Add(f"p{i:02d}")) for i in range(15)), return_exceptions=True)
         assert [isinstance(result, database.Overloaded) for result in results] == [False] * 10 + [True] * 5
         assert len(await _purposes(store)) == 10
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_every_error_of_the_engine_is_classified() -> None:
+    """R-8."""
+    assert {kind.__name__ for kind in apsw.Error.__subclasses__()} == database.FAILURES.keys()
+
+
+def test_what_was_rolled_back_is_unavailable_not_unknown(folder: Path) -> None:
+    """F24: a full disk before the commit; the store stays usable."""
+
+    async def main() -> None:
+        store = Sqlite(folder)
+        store._writer.pragma("max_page_count", 1)  # the engine's own way to be full
+        with pytest.raises(database.Unavailable, match="FullError"):
+            await store.write(Add("p" * 100_000))
+        store._writer.pragma("max_page_count", 1_000_000)
+        await store.write(Add("kept"))
+        assert await _purposes(store) == ["kept"]
         await store.close()
 
     asyncio.run(main())

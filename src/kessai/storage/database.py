@@ -11,6 +11,8 @@ checkpoints in a thread. Commits run in the event loop while a sync is fast, in 
     DatabaseError
     ├── InUse         another process has the writer's lock
     ├── Unsafe        the engine or file cannot keep the promises
+    ├── Unavailable   nothing of this write was done, and it may work in a moment
+    │   └── Overloaded  too many writes wait
     └── CommitUnknown a commit failed: the rows may or may not be there
 """
 
@@ -24,6 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -63,12 +66,49 @@ class CommitUnknown(DatabaseError):
     pass
 
 
-class Overloaded(DatabaseError):
+class Unavailable(DatabaseError):
+    pass
+
+
+class Overloaded(Unavailable):
     """More writes wait than `MOST_WAITING`; nothing of this one was done."""
 
 
+class Failure(Enum):
+    """What an error before the commit means for the write that met it (R-8)."""
+
+    BUG = "bug"
+    """The statement is wrong, and will be wrong again."""
+    NOT_DONE = "not done"
+    """Rolled back whole; the same write may work later."""
+
+
+_BUGS: Final = """
+ThreadingViolationError IncompleteExecutionError BindingsError ExecutionCompleteError ExecTraceAbort
+ExtensionLoadingError ConnectionNotClosedError ConnectionClosedError CursorClosedError VFSNotImplementedError
+VFSFileClosedError ForkingViolationError NoFTS5Error InvalidContextError SQLError MismatchError NotFoundError
+MisuseError RangeError AuthError SchemaChangeError ConstraintError TooBigError NoLFSError EmptyError
+"""
+_NOT_DONE: Final = """
+InternalError ProtocolError PermissionsError ReadOnlyError CantOpenError AbortError BusyError LockedError
+InterruptError NoMemError IOError CorruptError FullError FormatError NotADBError
+"""
+FAILURES: Final[Mapping[str, Failure]] = dict.fromkeys(_BUGS.split(), Failure.BUG) | dict.fromkeys(
+    _NOT_DONE.split(), Failure.NOT_DONE
+)
+"""Every error of the engine before a commit. Out of a commit each one is a `CommitUnknown`."""
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The class of an error that came before a commit."""
+    return FAILURES.get(type(error).__name__, Failure.BUG) if isinstance(error, apsw.Error) else Failure.BUG
+
+
 class Write(Protocol[T_co]):
-    """Statements that belong together. Conditions are in their `WHERE`; losing a race is a result, not an error."""
+    """Statements that belong together. Conditions are in their `WHERE`; losing a race is a result, not an error.
+
+    A write with `may_be_refused` set is turned away while too many wait; an outcome never is.
+    """
 
     def apply(self, run: Run) -> T_co: ...
 
@@ -250,7 +290,7 @@ class Sqlite:
     # ---- writing
 
     async def write(self, write: Write[T]) -> T:
-        if len(self._waiting) >= MOST_WAITING:
+        if len(self._waiting) >= MOST_WAITING and getattr(write, "may_be_refused", False):
             raise Overloaded("too many writes wait for the disk")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -310,6 +350,8 @@ class Sqlite:
             return [unknown] * len(writes)
         except Exception as error:
             if len(writes) == 1:
+                if failure_of(error) is Failure.NOT_DONE:
+                    return [Unavailable(f"the database cannot write now: {type(error).__name__}")]
                 return [error]
         return [self._commit([write])[0] for write in writes]  # one is bad: the others must not suffer (rule 6)
 
@@ -319,7 +361,8 @@ class Sqlite:
         try:
             results = [write.apply(self._run) for write in writes]
         except BaseException:
-            writer.execute("ROLLBACK")
+            if writer.in_transaction:  # a full disk and the like have rolled it back already
+                writer.execute("ROLLBACK")
             raise
         try:
             writer.execute("COMMIT")

@@ -7,7 +7,7 @@ transaction that is still pending. Whoever loses a race gets a result that says 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -70,6 +70,7 @@ class Conflict:
 class Begin:
     """Commit 1, the intent. A result of None means: begun."""
 
+    may_be_refused: ClassVar[bool] = True
     payment: Payment
     transaction: Transaction
     lease: int
