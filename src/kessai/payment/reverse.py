@@ -61,8 +61,9 @@ def prepare(payment: Payment, command: Reverse, merchant: Merchant, now: datetim
         return refusal
     if state in (State.UNKNOWN, State.UNKNOWN_UNDONE):
         whole = replace(transaction, requested=root.requested)
-        done = any(tx.status is Status.APPROVED for tx in payment.followers(Operation.REVERSAL))
-        return Prepared(transaction=whole, verdict=Approved(amount=root.requested) if done else None)
+        reversals = (tx for tx in payment.followers(Operation.REVERSAL) if tx.status is Status.APPROVED)
+        done = next(reversals, None)  # by the gateway's own clean-up: the merchant is told what the acquirer said
+        return Prepared(transaction=whole, verdict=Approved(amount=root.requested, facts=done.facts) if done else None)
     if amount.minor <= 0 and state is not State.VERIFIED:
         return Refusal.AMOUNT_NOT_POSITIVE
     if not merchant.terms.partial_reversal and amount.minor != payment.authorized:

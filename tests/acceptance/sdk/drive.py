@@ -1,0 +1,329 @@
+"""What a merchant does with the official client, played inside the client's own environment.
+
+Not part of the tests' process: it runs under `.venv-sdk/bin/python`, reads its orders as JSON from standard input,
+makes every call with the client's own models and writes one JSON document to standard output: what came back, call by
+call. It judges nothing; `test_sdk.py` does.
+
+Orders: `merchants` (name -> the client's configuration), `parts` (names of `PARTS`), and for https `authority`, a PEM
+file to trust beside the client's bundle.
+
+An answer is `{"status", "model", "answer", "lost"}`: the client's model, its attributes by their snake_case names, and
+the wire paths that the model has no attribute for. A refused call is `{"status", "error", "explanation"}`. A call that
+never reached an answer is `{"failed": text}`. Beside the calls stands the `version` of the client.
+"""
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+APIS: Final = {
+    "create_payment": "PaymentsApi",
+    "increment_auth": "PaymentsApi",
+    "capture_payment": "CaptureApi",
+    "auth_reversal": "ReversalApi",
+    "mit_reversal": "ReversalApi",
+    "refund_capture": "RefundApi",
+    "refund_payment": "RefundApi",
+    "create_credit": "CreditApi",
+    "void_payment": "VoidApi",
+    "void_capture": "VoidApi",
+    "void_refund": "VoidApi",
+    "void_credit": "VoidApi",
+    "mit_void": "VoidApi",
+    "get_transaction": "TransactionDetailsApi",
+}
+"""Which of the client's classes has which method."""
+
+BILL_TO: Final = {
+    "first_name": "Hanako",
+    "last_name": "Suzuki",
+    "address1": "2-4-1 Marunouchi",
+    "locality": "Chiyoda-ku",
+    "administrative_area": "Tokyo",
+    "postal_code": "100-0005",
+    "country": "JP",
+    "email": "hanako@example.com",
+}
+CARD: Final = {
+    "number": "4111111111111111",
+    "expiration_month": "12",
+    "expiration_year": str(datetime.now(UTC).year + 3),
+    "security_code": "123",
+    "type": "001",
+}
+
+JAPANESE_NAMES: Final = {
+    "business_name": "株式会社青空",
+    "business_name_alpha_numeric": "AOZORA",
+    "business_name_katakana": "アオゾラ",
+}
+_MONTHLY: Final = {"installments": "6", "first_billing_month": "06"}
+JAPANESE_METHODS: Final[Mapping[str, Json]] = {
+    "10": {},
+    "21": {},
+    "22": {"bonuses": [{"month": "07", "amount": "12000"}]},
+    "23": {},
+    "24": {"bonuses": [{"month": "07", "amount": "6000"}, {"month": "12", "amount": "6000"}]},
+    "31": _MONTHLY,
+    "32": {**_MONTHLY, "bonuses": [{"month": "07"}]},
+    "33": {**_MONTHLY, "bonuses": [{"amount": "4000"}, {"amount": "4000"}]},
+    "34": {**_MONTHLY, "bonuses": [{"month": "07", "amount": "4000"}, {"month": "12", "amount": "3000"}]},
+    "61": {"installments": "12", "first_billing_month": "04"},
+    "80": {"first_billing_month": "05"},
+}
+"""Every payment method, each with what it needs for 12000 yen."""
+
+
+class Shop:
+    """The client as one merchant uses it, and what came of every call so far."""
+
+    def __init__(self, sdk: Any, merchants: Mapping[str, Json]) -> None:
+        self.sdk = sdk
+        self.merchants = merchants
+        self.noted: dict[str, Json] = {}
+
+    def call(
+        self,
+        name: str,
+        method: str,
+        values: Json | None = None,
+        *,
+        of: str | None = None,
+        merchant: str = "sandbox",
+        **changes: object,
+    ) -> str:
+        """Make one call, note it under its name, and return the id in its answer; empty where there is none.
+
+        `of` is the id in the path, `values` the request by the client's attribute names, `changes` override the
+        merchant's configuration.
+        """
+        arguments: Json = {} if of is None else {"id": of}
+        if values is not None:
+            kind = f"{method}_request"
+            request = self._model("".join(part.title() for part in kind.split("_")), values)
+            arguments[kind] = json.dumps(_without_none(request.to_dict()))
+        try:
+            api = getattr(self.sdk, APIS[method])({**self.merchants[merchant], **changes})
+            model, status, raw = getattr(api, method)(**arguments)
+        except self.sdk.rest.ApiException as error:
+            headers = error.headers or {}
+            body = json.loads(error.body) if error.body else None
+            explanation = headers.get("kessai-explain")
+            self.noted[name] = {"status": error.status, "error": body, "explanation": explanation}
+            return ""
+        except Exception as error:
+            self.noted[name] = {"failed": f"{type(error).__name__}: {error}"}
+            return ""
+        known = api.api_client.sanitize_for_serialization(model)
+        self.noted[name] = {
+            "status": status,
+            "model": type(model).__name__,
+            "answer": _without_none(model.to_dict()),
+            "lost": sorted(set(_paths(json.loads(raw))) - set(_paths(known))),
+        }
+        return str(model.id)
+
+    def _model(self, kind: str, values: Json) -> Any:
+        """A request model of the client with its inner models; KeyError for an attribute it does not know."""
+        model = getattr(self.sdk.models, kind)
+        return model(**{name: self._part(model.swagger_types[name], value) for name, value in values.items()})
+
+    def _part(self, kind: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._part(kind.removeprefix("list[").removesuffix("]"), item) for item in value]
+        return self._model(kind, value) if isinstance(value, dict) else value
+
+
+def lifecycle(shop: Shop) -> None:
+    """Hold, collect, return, and take each of them back."""
+    payment = shop.call("authorization", "create_payment", payment_of("102.21"))
+    capture = shop.call("capture", "capture_payment", amount("100.00"), of=payment)
+    refund = shop.call("refund of a capture", "refund_capture", amount("10.00"), of=capture)
+    shop.call("void of a refund", "void_refund", REFERENCE, of=refund)
+    shop.call("details of a capture", "get_transaction", of=capture)
+    shop.call("reversal of the rest", "auth_reversal", reversal("2.21"), of=payment)
+    shop.call("void of a capture", "void_capture", REFERENCE, of=capture)
+
+    sale = shop.call("sale", "create_payment", payment_of("51.00", capture=True))
+    shop.call("details of a sale", "get_transaction", of=sale)
+    shop.call("refund of a sale", "refund_payment", amount("51.00"), of=sale)
+    voided = shop.call("sale to void", "create_payment", payment_of("52.00", capture=True))
+    shop.call("void of a sale", "void_payment", REFERENCE, of=voided)
+
+    released = shop.call("authorization to reverse", "create_payment", payment_of("53.00"))
+    shop.call("reversal", "auth_reversal", reversal("53.00"), of=released)
+    shop.call("second reversal", "auth_reversal", reversal("53.00"), of=released)
+    shop.call("details of a reversed payment", "get_transaction", of=released)
+
+    credit = shop.call("credit", "create_credit", {**payment_of("200.00"), "processing_information": {}})
+    shop.call("void of a credit", "void_credit", REFERENCE, of=credit)
+
+
+def increments(shop: Shop) -> None:
+    """A hotel holds more than it asked for at first."""
+    options: Json = {"authorization_options": {"auth_indicator": "0"}, "industry_data_type": "lodging"}
+    payment = shop.call("pre-authorization", "create_payment", payment_of("100.00", **options), merchant="vpc")
+    more = {
+        "client_reference_information": {"code": "sdk-more"},
+        "processing_information": {"authorization_options": {"initiator": {"stored_credential_used": True}}},
+        "order_information": {"amount_details": {"additional_amount": "22.49", "currency": "USD"}},
+    }
+    shop.call("increment", "increment_auth", more, of=payment, merchant="vpc")
+    shop.call("capture of both", "capture_payment", amount("122.49"), of=payment, merchant="vpc")
+    other = shop.call("authorization elsewhere", "create_payment", payment_of("100.00"))
+    shop.call("increment elsewhere", "increment_auth", more, of=other)
+
+
+def timeouts(shop: Shop) -> None:
+    """Undo what was never answered, by the merchant's own transaction id."""
+    for name, transaction_id, is_sale in (("authorization", "mti-10001", False), ("sale", "mti-10002", True)):
+        request = payment_of("61.00", capture=is_sale)
+        request["client_reference_information"]["transaction_id"] = transaction_id
+        shop.call(f"{name} with a transaction id", "create_payment", request)
+    named: Json = {"client_reference_information": {"code": "sdk-undo", "transaction_id": "mti-10001"}}
+    shop.call("time-out reversal", "mit_reversal", {**reversal("61.00"), **named})
+    named = {"client_reference_information": {"code": "sdk-undo", "transaction_id": "mti-10002"}}
+    shop.call("time-out void", "mit_void", named)
+    named = {"client_reference_information": {"code": "sdk-undo", "transaction_id": "mti-10003"}}
+    shop.call("time-out void of nothing", "mit_void", named)
+    named = {"client_reference_information": {"code": "sdk-undo", "transaction_id": "mti-10004"}}
+    lost = payment_of("62.00") | named
+    shop.call("lost answer", "create_payment", lost, default_headers={"Kessai-Scenario": "answer-lost"})
+    shop.call("reversal of a lost answer", "mit_reversal", {**reversal("62.00"), **named})
+
+
+def japan(shop: Shop) -> None:
+    """Every Japanese payment method, as the Japanese acquirer's merchant."""
+    for method, details in JAPANESE_METHODS.items():
+        options = {"payment_method": method, **details, **JAPANESE_NAMES}
+        request = payment_of("12000", "JPY", japan_payment_options=options)
+        payment = shop.call(f"japan {method}", "create_payment", request, merchant="smcc")
+        shop.call(f"japan {method} details", "get_transaction", of=payment, merchant="smcc")
+        if method == "34":
+            plan = {"payment_method": "34", **_MONTHLY, "bonuses": "2", "bonus_month": "7", "bonus_amount": "4000"}
+            plan |= {"second_bonus_month": "12", "second_bonus_amount": "3000"}
+            collect = amount("12000", "JPY") | {"processing_information": {"japan_payment_options": plan}}
+            shop.call("japan 34 capture", "capture_payment", collect, of=payment, merchant="smcc")
+        if method == "10":
+            shop.call("japan 10 reversal", "auth_reversal", reversal("12000", "JPY"), of=payment, merchant="smcc")
+    credit = payment_of("3000", "JPY", japan_payment_options={"payment_method": "61", "installments": "3"})
+    shop.call("japan credit", "create_credit", credit, merchant="smcc")
+    wrong = payment_of("12000", "JPY", japan_payment_options={"payment_method": "99"})
+    shop.call("japan 99", "create_payment", wrong, merchant="smcc")
+
+
+def failures(shop: Shop) -> None:
+    """Declines, refusals and breakdowns, as the client shows them."""
+    declined = shop.call("decline", "create_payment", payment_of("1500.00"))
+    shop.call("details of a decline", "get_transaction", of=declined)
+    shop.call("refund of a decline", "refund_payment", amount("1.00"), of=declined)
+    shop.call("expired card", "create_payment", payment_of("10.00", card={"expiration_year": "2021"}))
+    shop.call("invalid card", "create_payment", payment_of("10.00", card={"number": "4111111111111112"}))
+    part: Json = {"authorization_options": {"partial_auth_indicator": True}}
+    card = {"number": "5555555555554444", "type": "002"}
+    shop.call("partial approval", "create_payment", payment_of("1000.00", card=card, **part))
+    shop.call("month 13", "create_payment", payment_of("10.00", card={"expiration_month": "13"}))
+    shop.call("missing fields", "create_payment", REFERENCE)
+    shop.call("capture of nothing", "capture_payment", amount("1.00"), of="12345")
+    shop.call("details of nothing", "get_transaction", of="6800000001236780104953")
+    shop.call("system error", "create_payment", payment_of("2000.00"))
+    headers = {"Kessai-Scenario": "general-decline"}
+    shop.call("decline by scenario", "create_payment", payment_of("10.00"), default_headers=headers)
+    shop.call("wrong key", "create_payment", payment_of("10.00"), merchant="stranger")
+    shop.call("wrong key reads", "get_transaction", of=declined, merchant="stranger")
+
+
+def secure(shop: Shop) -> None:
+    """Over https as the client comes, with every authentication it knows."""
+    for name in shop.merchants:
+        payment = shop.call(f"{name} authorization", "create_payment", payment_of("102.21"), merchant=name)
+        shop.call(f"{name} capture", "capture_payment", amount("102.21"), of=payment, merchant=name)
+        shop.call(f"{name} details", "get_transaction", of=payment, merchant=name)
+
+
+def distrust(shop: Shop) -> None:
+    """Over https to a server that the client has no reason to trust."""
+    name = next(iter(shop.merchants))
+    shop.call("distrusted", "create_payment", payment_of("102.21"), merchant=name)
+
+
+PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
+    "lifecycle": lifecycle,
+    "increments": increments,
+    "timeouts": timeouts,
+    "japan": japan,
+    "failures": failures,
+    "secure": secure,
+    "distrust": distrust,
+}
+
+REFERENCE: Final[Json] = {"client_reference_information": {"code": "sdk-1"}}
+
+
+def amount(total: str, currency: str = "USD") -> Json:
+    """A follow-on that names its amount."""
+    return {**REFERENCE, "order_information": {"amount_details": {"total_amount": total, "currency": currency}}}
+
+
+def payment_of(total: str, currency: str = "USD", card: Json | None = None, **processing: object) -> Json:
+    """A card-not-present payment; `processing` are attributes of the processing information."""
+    details = {"total_amount": total, "currency": currency}
+    return {
+        "client_reference_information": {"code": "sdk-1"},
+        "processing_information": {"commerce_indicator": "internet", **processing},
+        "order_information": {"amount_details": details, "bill_to": BILL_TO},
+        "payment_information": {"card": {**CARD, **(card or {})}},
+    }
+
+
+def reversal(total: str, currency: str = "USD") -> Json:
+    details = {"total_amount": total, "currency": currency}
+    return {**REFERENCE, "reversal_information": {"amount_details": details, "reason": "testing"}}
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_none(item) for name, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value
+
+
+def _paths(value: Any, path: str = "") -> list[str]:
+    """The paths of all leaves of a document; those of a list's items share one."""
+    if isinstance(value, dict):
+        return [leaf for name, item in value.items() for leaf in _paths(item, f"{path}.{name}".lstrip("."))]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in _paths(item, f"{path}[]")]
+    return [path]
+
+
+def _trust(authority: str) -> None:
+    """Let the client find our authority in a copy of its bundle of trusted ones: it looks nowhere else."""
+    import certifi  # the client's own
+
+    bundle = Path.cwd() / "bundle.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes() + b"\n" + Path(authority).read_bytes())
+    certifi.where = lambda: str(bundle)
+
+
+def main() -> None:
+    orders = json.load(sys.stdin)
+    if orders.get("authority"):
+        _trust(orders["authority"])
+    warnings.simplefilter("ignore")  # importing the client warns of pkg_resources
+    import CyberSource  # type: ignore[import-not-found]  # lives in the client's environment
+
+    shop = Shop(CyberSource, orders["merchants"])
+    for part in orders["parts"]:
+        PARTS[part](shop)
+    json.dump({"version": version("cybersource-rest-client-python"), **shop.noted}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
