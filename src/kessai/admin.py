@@ -20,7 +20,8 @@ from kessai import accounts, books, ids, story
 from kessai.accounts import Refused
 from kessai.app import House, open_house
 from kessai.jobs import settlement
-from kessai.payment.money import Money
+from kessai.payment.money import CURRENCIES, Money
+from kessai.storage.database import DatabaseError
 from kessai.storage.queue import Queue
 
 SOCKET: Final = "admin.sock"
@@ -90,7 +91,8 @@ async def key_revoke(house: House, merchant: str, key_id: str) -> object:
 
 async def credentials(house: House, merchant: str) -> object:
     """Key id and shared secret of a merchant, for signing a request on its behalf."""
-    key_id, secret = await house.accounts.shared_secret(merchant)
+    account = house.accounts.get(merchant)
+    key_id, secret = await house.accounts.shared_secret(account.merchant.id)
     return {"merchant": merchant, "key_id": key_id, "shared_secret": secret}
 
 
@@ -121,15 +123,22 @@ async def ledger_check(house: House) -> object:
     return {
         "entries": report.entries,
         "transactions": report.transactions,
-        "findings": [
-            {**asdict(finding), "transaction": ids.show(finding.transaction) if finding.transaction > 0 else ""}
-            for finding in report.findings
-        ],
+        "findings": [{**asdict(finding), "transaction": _shown(finding.transaction)} for finding in report.findings],
         "balances": [
-            {"merchant": merchant, "account": account, "currency": currency, "minor": minor}
+            {"merchant": merchant, "account": account, "currency": currency, "amount": _amount(minor, currency)}
             for merchant, account, currency, minor in report.balances
         ],
     }
+
+
+def _shown(transaction: int) -> str:
+    """A row that was added by hand may have an id that was never given out; a sum has none."""
+    return ids.show(transaction) if transaction > 0 else str(transaction or "")
+
+
+def _amount(minor: int, currency: str) -> str:
+    known = CURRENCIES.get(currency)
+    return str(Money(minor, known)) if known else f"{minor} minor units"
 
 
 async def payment_show(house: House, transaction: str) -> object:
@@ -189,6 +198,8 @@ async def carry_out(house: House, order: str, arguments: Mapping[str, Any]) -> d
         return {"result": await function(house, **arguments)}
     except Refused as error:
         return {"refused": str(error)}
+    except DatabaseError as error:
+        return {"refused": f"the database cannot do this now: {error}"}
     except TypeError as error:
         return {"refused": f"the order {order} cannot be read: {error}"}
 
@@ -259,3 +270,21 @@ async def call_here(folder: Path, order: str, arguments: Mapping[str, Any]) -> d
         return await carry_out(house, order, arguments)
     finally:
         await house.close()
+
+
+def order(folder: Path, name: str, **arguments: object) -> Any:
+    """The result of an order, carried out by the gateway that serves the folder, else here.
+
+    Refused, and app.CannotOpen where it is done here. Only `merchant add` makes a database where there is none.
+    """
+    try:
+        answer = call_over_there(folder, name, arguments)
+    except OSError as error:
+        raise Refused(f"the gateway of the folder {folder} cannot be asked: {error.strerror or error}") from None
+    if answer is None:
+        if name != "merchant add" and not (folder / "kessai.db").exists():
+            raise Refused(f"there is no Kessai database in the folder {folder}; `kessai serve` makes one")
+        answer = asyncio.run(call_here(folder, name, arguments))
+    if "refused" in answer:
+        raise Refused(answer["refused"])
+    return answer["result"]

@@ -18,6 +18,7 @@ from kessai.storage.database import Database, Row
 from kessai.storage.payments import Payments, from_ms, to_ms
 
 PAGE: Final = 500
+_FIRST: Final = -(2**63)
 _LAST: Final = 2**63 - 1
 MOST_FINDINGS: Final = 100
 
@@ -76,7 +77,7 @@ async def check(database: Database) -> Report:
 async def _merchant(database: Database, merchant_id: str, counted: list[int]) -> AsyncIterator[Finding]:
     payments = Payments(database)
     settled = await _settlements(database, merchant_id)
-    after = 0
+    after = _FIRST
     while True:
         page = await payments.page(merchant_id, after, PAGE)
         last = page[-1].id if len(page) == PAGE else _LAST

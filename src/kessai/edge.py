@@ -7,7 +7,7 @@ inside becomes an answer of the wire's own form; nothing of it is shown.
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -19,12 +19,13 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.cybersource import answers, auth, details, requests
+from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
-from kessai.dialects.document import Malformed, parse, prune
-from kessai.dialects.table import FieldError, find
+from kessai.dialects.document import Malformed, mask_pans, parse, prune
+from kessai.dialects.table import FieldError
 from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown, key_of
 from kessai.log import log
 from kessai.payment.authorize import Authorize
@@ -202,7 +203,8 @@ class Edge:
         if isinstance(asked, NoSuchScenario):
             wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
-        decoded = await self._decode(account, found, prune(document))
+        document = prune(document)
+        decoded = await self._decode(account, found, document)
         if isinstance(decoded, Problems):
             return self._failure(decoded.word, decoded)
         if isinstance(decoded, Refusal):
@@ -220,7 +222,7 @@ class Edge:
         circumstances = Circumstances(correlation=correlation, scenario=asked, key=key)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         if isinstance(answer, Refusal):
-            return self._refused(operation, answer)
+            return self._refused(operation, answer, document)
         return HttpResponse(answer.status, answer.body, {REPLAYED: "true"} if answer.is_replay else {})
 
     async def _decode(
@@ -260,8 +262,7 @@ class Edge:
         command = decoded.command
         named = command.merchant_transaction_id
         private = self._without_pan(merchant_id, named) if named else named
-        reference = find(decoded.kept, ("clientReferenceInformation", "code"))
-        has_pan = private != named or (isinstance(reference, str) and looks_like_a_pan(reference))
+        has_pan = private != named or mask_pans(decoded.kept) != decoded.kept
         return (replace(command, merchant_transaction_id=private) if private != named else command), has_pan
 
     def _without_pan(self, merchant_id: str, text: str) -> str:
@@ -290,10 +291,12 @@ class Edge:
 
     # ---- refusing
 
-    def _refused(self, operation: Operation, refusal: Refusal) -> HttpResponse:
+    def _refused(
+        self, operation: Operation, refusal: Refusal, document: Mapping[str, object] | None = None
+    ) -> HttpResponse:
         word = of_refusal(operation, refusal)
-        path = _REFUSED_FIELDS.get(refusal)
-        problems = Problems(word, (FieldError(path),)) if path else None
+        name = _REFUSED_FIELDS.get(refusal)
+        problems = Problems(word, (FieldError(place_of(operation.value, name, document or {})),)) if name else None
         return self._failure(word, problems, explanation=refusal.value)
 
     def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:
@@ -312,10 +315,11 @@ class Edge:
 
 _canonical: Final = msgspec.json.Encoder(order="sorted")
 _REFUSED_FIELDS: Final = {
-    Refusal.AMOUNT_NOT_POSITIVE: "orderInformation.amountDetails.totalAmount",
-    Refusal.CURRENCY_MISMATCH: "orderInformation.amountDetails.currency",
-    Refusal.OTHER_CARD: "paymentInformation.card.number",
+    Refusal.AMOUNT_NOT_POSITIVE: "amount",
+    Refusal.CURRENCY_MISMATCH: "currency",
+    Refusal.OTHER_CARD: "pan",
 }
+"""Refusals that are about one field, by its neutral name."""
 
 
 async def _read(scope: Scope, receive: Receive) -> HttpRequest | None:
@@ -354,7 +358,8 @@ async def _write(send: Send, response: HttpResponse, correlation: str) -> None:
 def _correlation(request: HttpRequest) -> str:
     """The caller's correlation id where it sent a usable one, else a fresh one."""
     sent = request.header("v-c-correlation-id")
-    return sent if sent is not None and _CORRELATION.fullmatch(sent) else str(uuid.uuid4())
+    is_usable = sent is not None and _CORRELATION.fullmatch(sent) is not None and not looks_like_a_pan(sent)
+    return sent if sent is not None and is_usable else str(uuid.uuid4())
 
 
 def _refuse_media(request: HttpRequest) -> HttpResponse | None:

@@ -38,7 +38,7 @@ from kessai.payment.lifecycle import (
     conclude,
 )
 from kessai.payment.merchant import Merchant
-from kessai.payment.options import printed
+from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError
 from kessai.storage.payments import (
     Answer,

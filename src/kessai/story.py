@@ -4,7 +4,8 @@
 merchant is funded.
 """
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -12,10 +13,10 @@ from kessai import accounts, ids
 from kessai.app import House
 from kessai.dialects.cybersource import details
 from kessai.ledger import Entry
-from kessai.payment import issuers, options, schedule
+from kessai.payment import issuers, options, schedule, words
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Transaction
-from kessai.payment.money import Money
+from kessai.payment.money import AMOUNT_TEXT, JPY, Money, loses_decimals
 
 
 async def of_payment(house: House, account: accounts.Account, payment: Payment) -> dict[str, object]:
@@ -51,7 +52,7 @@ def _transaction(
         "rrn": transaction.rrn,
     }
     if transaction.option is not None:
-        sent = options.printed(transaction.option)
+        sent = words.printed(transaction.option)
         asked["payment_option"] = {name: value for name, value in asdict(sent).items() if value not in (None, ())}
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
@@ -106,11 +107,15 @@ def plan(
     issuer: str,
     contract: options.Contract,
     brand: Brand | None = None,
+    fees: issuers.FeeTable | None = None,
 ) -> dict[str, object]:
-    """What the cardholder is expected to pay each month, and when and how much the merchant is funded."""
-    english, japanese = options.display(option)
+    """What the cardholder is expected to pay each month, and when and how much the merchant is funded.
+
+    Without `fees` every fee is left to the issuer.
+    """
+    english, japanese = words.display(option)
     profile = issuers.PROFILES[issuer]
-    found = schedule.cardholder_schedule(option, amount, day, profile)
+    found = schedule.cardholder_schedule(option, amount, day, profile, fees)
     problems = options.check(option, amount, day, contract, brand=brand)
     shown: dict[str, object] = {
         "method": option.method or "10",
@@ -130,7 +135,7 @@ def plan(
                 {
                     "month": f"{row.year:04d}-{row.month:02d}",
                     "due": row.due.isoformat(),
-                    "amount": row.amount,
+                    "amount": str(row.amount),
                     "kind": row.kind,
                 }
                 for row in found.rows
@@ -146,6 +151,36 @@ def plan(
         for p in dict.fromkeys(problems)
     ]
     return shown
+
+
+def plan_as_typed(
+    amount: str, values: Mapping[str, object], day: date, issuer: str, contract: str, fees: str | None
+) -> dict[str, object]:
+    """The plan of an option as `options.read` takes it, amount in yen as text. Refused by rule where it is malformed.
+
+    `issuer`, `contract` and `fees` are names of `issuers.PROFILES`, `CONTRACTS` and `FEE_TABLES`.
+    """
+    option = options.read(values)
+    problems = option if isinstance(option, tuple) else ()
+    is_yen = AMOUNT_TEXT.fullmatch(amount) is not None and not loses_decimals(amount, JPY)
+    yen = Money.parse(amount, JPY) if is_yen else Money(0, JPY)
+    if yen.minor == 0:
+        problems = (options.problem("J05"), *problems)
+    if problems or isinstance(option, tuple):
+        raise accounts.Refused("; ".join(f"{found.rule} {found.message} / {found.message_ja}" for found in problems))
+    named = replace(option, business_name="-", business_name_katakana="-", business_name_alphanumeric="-")
+    table = issuers.FEE_TABLES[fees] if fees is not None else None
+    return plan(named, yen, day, issuer, issuers.CONTRACTS[contract], fees=table)
+
+
+def choices() -> dict[str, list[str]]:
+    """What a plan can be made of."""
+    return {
+        "methods": [f"{code} {method.kind.value}" for code, method in options.METHODS.items()],
+        "issuers": list(issuers.PROFILES),
+        "fees": list(issuers.FEE_TABLES),
+        "acquirers": list(issuers.CONTRACTS),
+    }
 
 
 def instant(instant: datetime | None) -> str | None:

@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 import pytest
 
-from kessai.payment import options
+from kessai.payment import options, words
 from kessai.payment.card import Brand
 from kessai.payment.issuers import FundingRule, Minimum
 from kessai.payment.money import JPY, Currency, Money
@@ -21,7 +21,6 @@ from kessai.payment.options import (
     Problem,
     Severity,
     check,
-    display,
     read,
 )
 
@@ -70,7 +69,7 @@ def test_one_digit_codes_are_aliases_and_kept_as_sent(alias: str, code: str) -> 
 def test_nothing_sent_is_one_time_payment() -> None:
     assert read({}) == PaymentOption()
     assert read({"method": "", "installments": "", "bonuses": ""}) == PaymentOption()
-    assert display(PaymentOption()) == ("one-time payment", "1回払い")
+    assert words.display(PaymentOption()) == ("one-time payment", "1回払い")
 
 
 def test_leading_zeros_are_digits() -> None:
@@ -341,13 +340,13 @@ SHOWN: list[tuple[dict[str, object], str, str]] = [
 
 @pytest.mark.parametrize(("values", "english", "japanese"), SHOWN)
 def test_methods_are_shown_in_both_languages(values: dict[str, object], english: str, japanese: str) -> None:
-    assert display(option(**values)) == (english, japanese)
+    assert words.display(option(**values)) == (english, japanese)
 
 
 def test_an_acquirer_is_sent_names_that_it_can_print() -> None:
     option = options.PaymentOption(
         business_name="我社", business_name_katakana="わが社の場合", business_name_alphanumeric="ＯｕｒＳｔｏｒｅ"
     )
-    sent = options.printed(option)
+    sent = words.printed(option)
     assert (sent.business_name, sent.business_name_katakana) == ("我社", "ﾜｶﾞ社ﾉ場合")
     assert sent.business_name_alphanumeric == "OurStore"

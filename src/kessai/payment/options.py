@@ -123,16 +123,6 @@ class PaymentOption:
         return max(min(len(self.bonuses), most), 1 if self.kind is Kind.BONUS else 0)
 
 
-def printed(option: PaymentOption) -> PaymentOption:
-    """The option as an acquirer is sent it: names converted as far as they can be, never refused for their letters."""
-    kanji, katakana, alphanumeric = names.printed(
-        option.business_name, option.business_name_katakana, option.business_name_alphanumeric
-    )
-    return replace(
-        option, business_name=kanji, business_name_katakana=katakana, business_name_alphanumeric=alphanumeric
-    )
-
-
 class Severity(StrEnum):
     ERROR = "error"
     WARNING = "warning"
@@ -300,7 +290,8 @@ def _bonuses(raw: object, pair: list[Bonus], method: str | None, problems: list[
         return ()
     count = int(raw)
     months = [bonus.month for bonus in pair if bonus.month is not None]
-    if given > count or len(months) not in (0, min(count, 2)):
+    is_malformed = any(found.field in ("bonus_month", "bonus_amount") for found in problems)
+    if given > count or (len(months) not in (0, min(count, 2)) and not is_malformed):
         problems.append(problem("J14"))
     if method is not None and METHODS[method].equal_amounts and given == 1 and not months:
         return (pair[0],) * count
@@ -486,24 +477,3 @@ def _share_problems(option: PaymentOption, contract: Contract, yen: int) -> Iter
         yield problem("J18")
     elif contract.bonus_share_percent is not None and total * 100 > yen * contract.bonus_share_percent:
         yield problem("J18", severity=Severity.WARNING)
-
-
-def display(option: PaymentOption) -> tuple[str, str]:
-    """The method as people read it, in English and in Japanese."""
-    count = option.installments
-    match option.kind:
-        case Kind.ONE_TIME:
-            return "one-time payment", "1回払い"
-        case Kind.BONUS if option.bonus_count == 2:
-            return "bonus payment, twice", "ボーナス2回払い"
-        case Kind.BONUS:
-            return "bonus payment", "ボーナス一括払い"
-        case Kind.REVOLVING:
-            return "revolving payment", "リボ払い"
-        case Kind.INSTALLMENTS if count == 2:
-            return "two payments", "2回払い"
-        case Kind.INSTALLMENTS:
-            return (f"{count} installments", f"分割{count}回払い") if count else ("installments", "分割払い")
-        case Kind.COMBINATION:
-            numbered = (f"{count} installments with bonus", f"ボーナス併用払い({count}回)")
-            return numbered if count else ("installments with bonus", "ボーナス併用払い")

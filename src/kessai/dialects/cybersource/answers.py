@@ -13,7 +13,7 @@ import msgspec
 from kessai import ids
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
-from kessai.dialects.cybersource.reasons import DECLINES, FAILURES, REVIEWS, SERVER_TIMEOUT, SYSTEM_ERROR, Word
+from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
 from kessai.dialects.document import mask_pans
 from kessai.dialects.table import find
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
@@ -102,7 +102,7 @@ def encode(payment: Payment, transaction: Transaction, kept: Mapping[str, object
     if transaction.status in (Status.UNKNOWN, Status.PENDING):
         return failure(SERVER_TIMEOUT, transaction.id, transaction.requested_at)
     if transaction.status is Status.FAILED:
-        word = FAILURES.get(transaction.reason or Reason.SYSTEM_ERROR, SYSTEM_ERROR)
+        word = of_failure(transaction.operation, transaction.reason)
         return failure(word, transaction.id, transaction.requested_at)
     return 201, _encode(_BODIES[transaction.operation](payment, transaction, kept))
 

@@ -18,10 +18,10 @@ from kessai.dialects.cybersource.answers import (
     wire_time,
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
-from kessai.dialects.cybersource.reasons import DECLINES, FAILURES, REVIEWS, SERVER_TIMEOUT, SYSTEM_ERROR, Word
+from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
 from kessai.dialects.table import find
 from kessai.payment.card import Brand
-from kessai.payment.lifecycle import Operation, Payment, Reason, State, Status, Transaction, state_of
+from kessai.payment.lifecycle import Operation, Payment, State, Status, Transaction, state_of
 from kessai.payment.options import PaymentOption
 
 APPLICATIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
@@ -96,7 +96,7 @@ def _word(transaction: Transaction) -> Word | None:
     if transaction.status in (Status.UNKNOWN, Status.PENDING):
         return SERVER_TIMEOUT
     if transaction.status is Status.FAILED:
-        return FAILURES.get(transaction.reason or Reason.SYSTEM_ERROR, SYSTEM_ERROR)
+        return of_failure(transaction.operation, transaction.reason)
     return DECLINES[transaction.reason] if transaction.reason is not None else None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kessai.dialects.document import has_bad_characters
-from kessai.dialects.table import Codec, Field, Table, row
+from kessai.dialects.table import Codec, Field, Table, find, row
 from kessai.payment.card import Brand, Pan, SecurityCode
 from kessai.payment.money import Currency
 
@@ -201,6 +201,15 @@ TABLES: Final[Mapping[str, Table]] = {
     "void": VOID,
 }
 """Every request that is read, by its kind, for the reference page."""
+
+
+def place_of(kind: str, name: str, document: Mapping[str, object]) -> str:
+    """The path under which a document has a field of its kind; its public path where the document does not have it.
+
+    `kind` is one of `TABLES`; any other is a payment. `name` is the neutral name of one of its rows.
+    """
+    field = next(field for field in TABLES.get(kind, AUTHORIZATION) if field.name == name)
+    return ".".join(next((path for path in field.paths if find(document, path) is not None), field.paths[0]))
 
 
 def rows() -> list[tuple[str, Field]]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from kessai.dialects.cybersource.findings import Findings
-from kessai.dialects.document import has_bad_characters, prune, text_of
+from kessai.dialects.document import has_bad_characters, mask_pans, prune, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.payment import options
 from kessai.payment.card import Card
@@ -28,6 +28,7 @@ MEMBERS: Final[tuple[tuple[str, str], ...]] = (
     ("businessNameKatakana", "business_name_katakana"),
     ("businessNameAlphaNumeric", "business_name_alphanumeric"),
 )
+_NAMES: Final = frozenset({"business_name", "business_name_katakana", "business_name_alphanumeric"})
 _PATHS: Final[Mapping[str, str]] = {neutral: f"{PATH}.{wire}" for wire, neutral in MEMBERS} | {
     "bonuses": f"{PATH}.bonuses",
     "names": f"{PATH}.businessName",
@@ -62,8 +63,8 @@ def option(
         text = text_of(value)
         if text is None or has_bad_characters(text):
             findings.invalid(f"{PATH}.{wire}")
-        else:
-            values[neutral] = text
+        else:  # a name is stored and printed, and a card number is no shop's name
+            values[neutral] = mask_pans(text) if neutral in _NAMES else text
     values["bonuses"] = _bonuses(raw.get("bonuses"))
     read = options.read(values)
     if not isinstance(read, options.PaymentOption):
@@ -102,6 +103,8 @@ def _bonuses(raw: object) -> object:
 def _path(problem: options.Problem, raw: Mapping[str, object]) -> str:
     """Where a problem lies in the shape that the client used."""
     listed = isinstance(raw.get("bonuses"), list)
+    if listed and problem.index is None and problem.field == "bonus_amount":
+        return _PATHS["bonuses"]  # their sum
     if problem.index is not None and problem.field in ("bonus_month", "bonus_amount", "bonuses"):
         if listed:
             member = {"bonus_month": ".month", "bonus_amount": ".amount"}.get(problem.field, "")

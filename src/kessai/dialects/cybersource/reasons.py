@@ -123,6 +123,8 @@ FAILURES: Final[Mapping[Reason, Word]] = {
     Reason.PROCESSOR_ERROR: Word(400, "INVALID_REQUEST", "PROCESSOR_UNAVAILABLE", 236, "Decline - Processor failure."),
 }
 """Reason of an operation that certainly did nothing to the word for it."""
+_KNOW_NO_FAILURE: Final = frozenset({Operation.CAPTURE, Operation.VOID, Operation.REFUND, Operation.CREDIT})
+"""Operations whose public list of 400 reasons has none for a processor's failure."""
 
 
 def _refused(reason: str, numeric: int, message: str) -> Word:
@@ -211,16 +213,21 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
 }
 """Refusal to the word for it."""
 
+_NO_PAYMENT: Final = _refused(
+    "INVALID_PAYMENT_ID", 241, "Decline - The referenced request id is invalid for all follow-on transactions."
+)
 REFUSALS_OF: Final[Mapping[tuple[Operation, Refusal], Word]] = {
     (Operation.REFUND, Refusal.NOT_APPROVED): INVALID_DATA,
-    (Operation.INCREMENT, Refusal.NOT_APPROVED): _refused(
-        "INVALID_PAYMENT_ID", 241, "Decline - The referenced request id is invalid for all follow-on transactions."
-    ),
-    (Operation.INCREMENT, Refusal.ALREADY_REVERSED): _refused(
-        "INVALID_PAYMENT_ID", 241, "Decline - The referenced request id is invalid for all follow-on transactions."
-    ),
+    (Operation.REFUND, Refusal.STILL_OPEN): INVALID_DATA,
+    (Operation.INCREMENT, Refusal.NOT_APPROVED): _NO_PAYMENT,
+    (Operation.INCREMENT, Refusal.STILL_OPEN): _NO_PAYMENT,
+    (Operation.INCREMENT, Refusal.ALREADY_REVERSED): _NO_PAYMENT,
+    (Operation.INCREMENT, Refusal.ALREADY_VOIDED): _NO_PAYMENT,
+    (Operation.INCREMENT, Refusal.ALREADY_SETTLED): _NO_PAYMENT,
+    (Operation.INCREMENT, Refusal.ALREADY_CAPTURED): _NO_PAYMENT,
+    (Operation.INCREMENT, Refusal.EXPIRED): _NO_PAYMENT,
 }
-"""Where one operation has another word than the rest."""
+"""Where one operation has another word than the rest: each lists its own in the public reference."""
 AMOUNT_REFUSALS: Final = frozenset({Refusal.AMOUNT_NOT_POSITIVE})
 CURRENCY_REFUSALS: Final = frozenset({Refusal.CURRENCY_MISMATCH})
 
@@ -240,3 +247,9 @@ INVALID_MERCHANT_CONFIGURATION: Final = _refused(
 def of_refusal(operation: Operation, refusal: Refusal) -> Word:
     """The word for a refusal of an operation."""
     return REFUSALS_OF.get((operation, refusal)) or REFUSALS[refusal]
+
+
+def of_failure(operation: Operation, reason: Reason | None) -> Word:
+    """The word for an operation that certainly did nothing."""
+    word = FAILURES.get(reason or Reason.SYSTEM_ERROR, SYSTEM_ERROR)
+    return SYSTEM_ERROR if word.http == 400 and operation in _KNOW_NO_FAILURE else word

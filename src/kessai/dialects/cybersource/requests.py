@@ -275,8 +275,8 @@ def _sum_of_lines(lines: object, findings: Findings) -> str | None:
         if not isinstance(line, dict):
             findings.invalid(path)
             continue
-        price, quantity = text_of(line.get("unitPrice")), text_of(line.get("quantity")) or "1"
-        if price is None:
+        price, quantity = text_of(line.get("unitPrice")) or "", text_of(line.get("quantity", "1")) or ""
+        if "unitPrice" not in line:
             findings.missing(f"{path}.unitPrice")
         elif re.fullmatch(r"[0-9]{1,12}(\.[0-9]{0,6})?", price, re.ASCII) is None:
             findings.invalid(f"{path}.unitPrice")
@@ -285,6 +285,9 @@ def _sum_of_lines(lines: object, findings: Findings) -> str | None:
         else:
             whole, _, fraction = price.partition(".")
             total += int(whole + fraction.ljust(scale, "0")) * int(quantity)
+    if total >= LARGEST_AMOUNT * 10**scale:
+        findings.invalid("orderInformation.amountDetails.totalAmount")
+        return None
     return f"{total // 10**scale}.{total % 10**scale:0{scale}d}"
 
 

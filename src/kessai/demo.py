@@ -1,0 +1,310 @@
+"""The demonstration: the flows of the documents as a table, run against a gateway, with what each leaves behind.
+
+`EXAMPLE` is one request to paste; `STEPS` are the rows, in order; `run` performs them with the two functions that it is
+given, one that sends a request and one that tells a payment's story, as `over` makes them from a connection and a data
+folder. Waits only for clean-ups.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from kessai import admin, client
+from kessai.client import Answer, Request
+from kessai.dialects.cybersource.auth import SharedSecret
+from kessai.payment.card import Pan
+from kessai.sandbox import HEADER
+
+CLEAN_UP_S: Final = 15.0
+"""How long a clean-up may take before the step has failed."""
+
+Json = dict[str, Any]
+Ask = Callable[[str, Request], Answer]
+"""Send a request as a merchant."""
+Tell = Callable[[str], Mapping[str, Any] | None]
+"""The story of a payment, by the id of one of its transactions; None where it cannot be had."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One request of a flow, and how it is to end."""
+
+    title: str
+    merchant: str
+    path: str
+    """Where to; `{name}` is the id that the step of this name was answered with."""
+    document: Json
+    expects: tuple[int, str]
+    """HTTP status, and the `status` of the body."""
+    name: str = ""
+    scenario: str | None = None
+    cleaned_up: str = ""
+    """The operation with which the gateway is to undo the step, approved, before the step is over."""
+
+
+_CARD: Final = {"number": "4111111111111111", "expirationMonth": "12", "expirationYear": "2031"}
+_BILL_TO: Final = {
+    "firstName": "Hanako",
+    "lastName": "Yamada",
+    "address1": "1-1 Chiyoda",
+    "locality": "Chiyoda-ku",
+    "administrativeArea": "Tokyo",
+    "postalCode": "100-0001",
+    "country": "JP",
+    "email": "hanako@example.com",
+}
+_SHOP: Final = {
+    "businessName": "青空商店",
+    "businessNameKatakana": "アオゾラショウテン",
+    "businessNameAlphaNumeric": "AOZORA",
+}
+
+PAYMENTS: Final = "/pts/v2/payments"
+
+
+def _amount(total: str, currency: str) -> Json:
+    return {"orderInformation": {"amountDetails": {"totalAmount": total, "currency": currency}}}
+
+
+def _payment(reference: str, total: str, currency: str, **processing: object) -> Json:
+    document: Json = {
+        "clientReferenceInformation": {"code": reference},
+        "orderInformation": {"amountDetails": {"totalAmount": total, "currency": currency}, "billTo": _BILL_TO},
+        "paymentInformation": {"card": _CARD},
+    }
+    return document | ({"processingInformation": processing} if processing else {})
+
+
+def _option(title: str, reference: str, total: str, **option: object) -> Step:
+    """An authorization with a Japanese payment option, of the merchant that has a contract for them."""
+    return Step(
+        title=title,
+        merchant="kessai_smcc",
+        path=PAYMENTS,
+        document=_payment(reference, total, "JPY", japanPaymentOptions={**option, **_SHOP}),
+        expects=(201, "AUTHORIZED"),
+    )
+
+
+# As the installment document prints it: the method code is that of a combination, and `firstBusinessMonth` is a member
+# that the wire does not know. Both have to be accepted.
+_DOCUMENT: Final = {
+    "orderInformation": {
+        "billTo": {
+            "country": "US",
+            "lastName": "Kim",
+            "address1": "201 S. Division St.",
+            "postalCode": "48104-2201",
+            "locality": "Ann Arbor",
+            "administrativeArea": "MI",
+            "firstName": "Kyong-Jin",
+            "email": "test@cybs.com",
+        },
+        "amountDetails": {"totalAmount": "100.00", "currency": "jpy"},
+    },
+    "paymentInformation": {"card": {**_CARD, "type": "001"}},
+    "processingInformation": {
+        "japanPaymentOptions": {
+            "businessName": "我社",
+            "businessNameAlphaNumeric": "OurStore",
+            "businessNameKatakana": "わが社の場合",
+            "firstBusinessMonth": "04",
+            "installments": "12",
+            "paymentMethod": "31",
+        }
+    },
+}
+
+_CARD_FLOW: Final = "kessai_sandbox"
+
+STEPS: Final[tuple[Step, ...]] = (
+    Step(
+        title="Authorize a card",
+        name="authorization",
+        merchant=_CARD_FLOW,
+        path=PAYMENTS,
+        document=_payment("demo-card", "102.21", "USD"),
+        expects=(201, "AUTHORIZED"),
+    ),
+    Step(
+        title="Capture it",
+        name="capture",
+        merchant=_CARD_FLOW,
+        path=PAYMENTS + "/{authorization}/captures",
+        document=_amount("102.21", "USD"),
+        expects=(201, "PENDING"),
+    ),
+    Step(
+        title="Refund a part",
+        name="refund",
+        merchant=_CARD_FLOW,
+        path="/pts/v2/captures/{capture}/refunds",
+        document=_amount("10.00", "USD"),
+        expects=(201, "PENDING"),
+    ),
+    Step(
+        title="Void the refund before it is settled",
+        merchant=_CARD_FLOW,
+        path="/pts/v2/refunds/{refund}/voids",
+        document={"clientReferenceInformation": {"code": "demo-void"}},
+        expects=(201, "VOIDED"),
+    ),
+    _option("Japan: single payment", "demo-single", "12000", paymentMethod="10"),
+    _option("Japan: bonus payment", "demo-bonus", "60000", paymentMethod="21"),
+    _option("Japan: 12 installments", "demo-installments", "120000", paymentMethod="61", installments="12"),
+    Step(
+        title="Japan: installments, the document's own request",
+        merchant="kessai_smcc",
+        path=PAYMENTS,
+        document=_DOCUMENT,
+        expects=(201, "AUTHORIZED"),
+    ),
+    _option("Japan: revolving payment", "demo-revolving", "50000", paymentMethod="80"),
+    _option(
+        "Japan: 12 installments with bonus",
+        "demo-combination",
+        "120000",
+        paymentMethod="34",
+        installments="12",
+        bonuses=[{"month": "8", "amount": "30000"}, {"month": "1", "amount": "30000"}],
+    ),
+    Step(
+        title="Credit a card, with no payment before it",
+        merchant=_CARD_FLOW,
+        path="/pts/v2/credits",
+        document=_payment("demo-credit", "1.00", "USD"),
+        expects=(201, "PENDING"),
+    ),
+    Step(
+        title="A decline, which is an answer and no error",
+        merchant=_CARD_FLOW,
+        path=PAYMENTS,
+        document=_payment("demo-decline", "100.00", "USD"),
+        expects=(201, "DECLINED"),
+        scenario="insufficient-funds",
+    ),
+    Step(
+        title="The acquirer's answer is lost: unknown at first, then undone",
+        merchant=_CARD_FLOW,
+        path=PAYMENTS,
+        document=_payment("demo-lost", "50.00", "USD"),
+        expects=(502, "SERVER_ERROR"),
+        scenario="answer-lost",
+        cleaned_up="reversal",
+    ),
+)
+
+EXAMPLE: Final = """{
+  "clientReferenceInformation": {"code": "order-1"},
+  "orderInformation": {
+    "amountDetails": {"totalAmount": "120000", "currency": "JPY"},
+    "billTo": {"firstName": "Hanako", "lastName": "Yamada", "address1": "1-1 Chiyoda",
+               "locality": "Chiyoda-ku", "country": "JP", "email": "hanako@example.com"}
+  },
+  "paymentInformation": {
+    "card": {"number": "4111111111111111", "expirationMonth": "12", "expirationYear": "2031"}
+  },
+  "processingInformation": {
+    "japanPaymentOptions": {"paymentMethod": "61", "installments": "12"}
+  }
+}"""
+"""A whole request: 120,000 yen in 12 installments."""
+
+
+def run(ask: Ask, tell: Tell) -> Iterator[Json]:
+    """Perform every step; each result as it comes, with `ok` where the step ended as it was to end.
+
+    A step that needs the id of one that failed is not sent, and not ok.
+    """
+    ids: dict[str, str] = {}
+    for step in STEPS:
+        try:
+            path = step.path.format_map(ids)
+        except KeyError:
+            yield _result(step, step.path, None, None, is_undone=False)
+            continue
+        headers = ((HEADER, step.scenario),) if step.scenario else ()
+        body = json.dumps(step.document, ensure_ascii=False).encode()
+        answer = ask(step.merchant, Request(method="POST", target=path, body=body, headers=headers))
+        identifier = _member(answer.document, "id")
+        if step.name and identifier:
+            ids[step.name] = identifier
+        story = tell(identifier) if identifier else None
+        is_undone = True
+        if step.cleaned_up and story is not None:
+            story, is_undone = _until_cleaned_up(step, identifier, tell)
+        yield _result(step, path, answer, story, is_undone=is_undone)
+
+
+def over(connection: httpx.Client, folder: Path) -> tuple[Ask, Tell]:
+    """What `run` needs: keys out of a data folder, stories from the gateway that serves it, where one does."""
+    keys: dict[str, SharedSecret] = {}
+
+    def ask(merchant: str, request: Request) -> Answer:
+        if merchant not in keys:
+            keys[merchant] = client.key(folder, merchant)
+        return client.send(connection, request, merchant, keys[merchant])
+
+    def tell(transaction: str) -> Mapping[str, Any] | None:
+        answer = admin.call_over_there(folder, "payment show", {"transaction": transaction})
+        return answer.get("result") if answer is not None else None
+
+    return ask, tell
+
+
+def _until_cleaned_up(step: Step, identifier: str, tell: Tell) -> tuple[Mapping[str, Any] | None, bool]:
+    """The story once the gateway has undone the step; whether it has."""
+    deadline = time.monotonic() + CLEAN_UP_S
+    while True:
+        story = tell(identifier)
+        if story is not None and any(tx["status"] == "approved" for tx in _undoing(story, step.cleaned_up)):
+            return story, True
+        if time.monotonic() > deadline:
+            return story, False
+        time.sleep(0.1)
+
+
+def _undoing(story: Mapping[str, Any], operation: str) -> list[Any]:
+    return [tx for tx in story["transactions"] if operation and tx["operation"] == operation]
+
+
+def _result(step: Step, path: str, answer: Answer | None, story: Mapping[str, Any] | None, *, is_undone: bool) -> Json:
+    """A step as it is shown. The ledger is that of its own transaction; the schedule that of its payment."""
+    body = answer.document if answer is not None else None
+    status = answer.status if answer is not None else 0
+    identifier = _member(body, "id")
+    own = [tx for tx in story["transactions"] if tx["id"] == identifier] if story is not None else []
+    return {
+        "title": step.title,
+        "merchant": step.merchant,
+        "request": {
+            "method": "POST",
+            "path": path,
+            "scenario": step.scenario,
+            "body": _masked(step.document),
+        },
+        "answer": {"status": status, "phrase": answer.phrase if answer is not None else "not sent", "body": body},
+        "expected": f"{step.expects[0]} {step.expects[1]}",
+        "ok": (status, _member(body, "status")) == step.expects and is_undone,
+        "currency": story["currency"] if story is not None else None,
+        "ledger": own[0]["entries"] if own else [],
+        "clean_up": _undoing(story, step.cleaned_up) if story is not None else [],
+        "schedule": story["schedule"] if story is not None else None,
+    }
+
+
+def _member(document: object, name: str) -> str:
+    return str(document.get(name, "")) if isinstance(document, dict) else ""
+
+
+def _masked(document: Json) -> Json:
+    """The document with the number of its card as it may be shown."""
+    card = document.get("paymentInformation", {}).get("card")
+    if card is None:
+        return document
+    return document | {"paymentInformation": {"card": card | {"number": Pan(card["number"]).masked()}}}

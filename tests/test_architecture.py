@@ -1,0 +1,200 @@
+"""The walls of the house: who may import whom, and what the pure rooms may not touch. Read from the source, by `ast`.
+
+`docs/explanation/architecture.md` prints the same table; a test below compares the two.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import kessai
+
+SOURCE: Final = Path(kessai.__file__).parent
+PAGE: Final = SOURCE.parents[1] / "docs" / "explanation" / "architecture.md"
+LONGEST_MODULE_LINES: Final = 500
+
+ROOMS: Final[Mapping[str, str]] = {
+    "payment": "",
+    "ids": "",
+    "config": "",
+    "tls": "",
+    "ledger": "payment",
+    "vault": "payment",
+    "log": "payment",
+    "acquirers": "payment",
+    "dialects": "ids, payment",
+    "storage": "ledger, payment",
+    "server": "tls",
+    "sandbox": "acquirers, payment",
+    "books": "ledger, payment, storage",
+    "gateway": "acquirers, ids, ledger, log, payment, storage, vault",
+    "jobs": "gateway, ids, ledger, log, payment, storage",
+    "accounts": "acquirers, dialects, payment, storage, vault",
+    "edge": "accounts, dialects, gateway, ids, log, payment, sandbox, storage",
+    "app": "accounts, acquirers, config, edge, gateway, ids, jobs, storage, vault",
+    "story": "accounts, app, dialects, ids, ledger, payment",
+    "admin": "accounts, app, books, ids, jobs, payment, storage, story",
+}
+"""Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
+
+HANDS: Final = frozenset({"__init__", "__main__", "cli", "client", "demo", "reference", "serving", "show"})
+"""What people and documents are served by: the outermost floor, which nothing of the house imports."""
+
+NARROW: Final[Mapping[tuple[str, str], str]] = {
+    ("log", "payment"): "kessai.payment.card",
+    ("gateway", "acquirers"): "kessai.acquirers",
+    ("accounts", "acquirers"): "kessai.acquirers",
+    ("app", "acquirers"): "kessai.acquirers",
+    ("sandbox", "acquirers"): "kessai.acquirers.simulator.scenarios",
+}
+"""Where one module of a room may be imported and no other."""
+
+PACKAGES: Final[Mapping[str, str]] = {
+    "accounts": "msgspec",
+    "dialects": "cryptography, msgspec",
+    "edge": "msgspec",
+    "server": "httptools, uvicorn, uvloop",
+    "storage": "apsw, msgspec",
+    "tls": "cryptography",
+    "vault": "tink",
+}
+"""Room to the packages from outside the standard library that it may use; rooms that are not named use none."""
+
+PURE: Final = ("payment", "ledger", "dialects", "acquirers")
+"""Rooms without I/O, clock or randomness. Of `acquirers` this holds for everything but its `link.py` files."""
+
+IMPURE_MODULES: Final = frozenset(
+    "asyncio http io logging multiprocessing os pathlib random secrets select shutil signal socket sqlite3 ssl subprocess "
+    "tempfile threading time urllib uuid".split()
+)
+IMPURE_CALLS: Final = frozenset({"now", "utcnow", "today", "open", "print", "input"})
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = (SOURCE.name, *path.relative_to(SOURCE).with_suffix("").parts)
+        found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES: Final = _modules()
+
+
+def _room(module: str) -> str:
+    _, _, inside = module.partition(".")
+    return inside.partition(".")[0] or "__init__"
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text("utf-8"))
+
+
+def _imports(module: str) -> Iterator[str]:
+    """The modules that a module imports, by their full names; a name out of a module counts as that module."""
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else str(node.module)
+
+
+def _words(text: str) -> set[str]:
+    return {word for word in text.split(", ") if word}
+
+
+def _used(room: str) -> set[str]:
+    """The other rooms that the modules of a room import."""
+    return {
+        _room(imported)
+        for module in MODULES
+        if _room(module) == room
+        for imported in _imports(module)
+        if imported in MODULES and _room(imported) != room
+    }
+
+
+def test_every_room_stands_in_the_table() -> None:
+    assert {_room(module) for module in MODULES} - HANDS == set(ROOMS)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_what_its_row_says_and_nothing_else(room: str) -> None:
+    assert _used(room) - {"__init__"} == _words(ROOMS[room])
+
+
+@pytest.mark.parametrize(("importer", "room"), NARROW)
+def test_a_narrow_door_leads_to_one_module(importer: str, room: str) -> None:
+    through = {
+        imported
+        for module in MODULES
+        if _room(module) == importer
+        for imported in _imports(module)
+        if _room(imported) == room and imported in MODULES
+    }
+    assert through == {NARROW[importer, room]}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_uses_the_packages_that_its_row_names(room: str) -> None:
+    used = {
+        imported.partition(".")[0] for module in MODULES if _room(module) == room for imported in _imports(module)
+    } - {"kessai"}
+    assert used - set(sys.stdlib_module_names) == _words(PACKAGES.get(room, ""))
+
+
+def _pure_modules() -> list[str]:
+    return [module for module in MODULES if _room(module) in PURE and not module.endswith(".link")]
+
+
+@pytest.mark.parametrize("module", _pure_modules())
+def test_a_pure_module_does_no_io_and_reads_no_clock(module: str) -> None:
+    assert {imported.partition(".")[0] for imported in _imports(module)} & IMPURE_MODULES == set()
+    called = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+        for node in ast.walk(_tree(module))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name)
+    }
+    assert called & IMPURE_CALLS == set()
+
+
+def test_nothing_imports_itself_in_a_circle() -> None:
+    graph = {module: {name for name in _imports(module) if name in MODULES} - {module} for module in MODULES}
+    while graph:
+        leaves = {module for module, needs in graph.items() if not needs & graph.keys()}
+        assert leaves, f"a circle among {sorted(graph)}"
+        graph = {module: needs for module, needs in graph.items() if module not in leaves}
+
+
+def test_dialects_of_one_wire_import_no_other_wire() -> None:
+    for module in MODULES:
+        if not module.startswith("kessai.dialects.") or module.count(".") < 3:
+            continue
+        wire = module.split(".")[2]
+        others = {name for name in _imports(module) if name.startswith("kessai.dialects.") and name.count(".") >= 3}
+        assert {name.split(".")[2] for name in others} <= {wire}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is_for_and_stays_readable(module: str) -> None:
+    text = MODULES[module].read_text("utf-8")
+    assert not text.strip() or ast.get_docstring(ast.parse(text))
+    if module not in LONG:
+        assert len(text.splitlines()) <= LONGEST_MODULE_LINES
+
+
+LONG: Final = frozenset({"kessai.payment.lifecycle", "kessai.payment.options", "kessai.storage.payments"})
+"""Modules that are longer, because their tables are; a new one has to argue its way in here."""
+
+
+def test_the_printed_table_is_this_table() -> None:
+    printed = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
+    assert {room: cell.replace("`", "").replace("nothing", "") for room, cell in printed.items()} == dict(ROOMS)
