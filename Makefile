@@ -7,7 +7,7 @@ ARGS ?=
 # Debian packages without which tests would not run.
 SYSTEM_PACKAGES ?=
 
-.PHONY: help serve install test check lock
+.PHONY: help serve install test check docs lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ test: ## Install what the tests need, then check everything (ARGS="-k capture" g
 
 check: ## Check everything with what is installed: lint, format, types, tests
 	@exec sh scripts/check $(ARGS)
+
+docs: ## Print the tables into the documents
+	@.venv/bin/python -m kessai.reference
 
 lock: ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	@sh scripts/setup.sh lock

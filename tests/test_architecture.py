@@ -68,9 +68,9 @@ PACKAGES: Final[Mapping[str, str]] = {
 PURE: Final = ("payment", "ledger", "dialects", "acquirers")
 """Rooms without I/O, clock or randomness. Of `acquirers` this holds for everything but its `link.py` files."""
 
-IMPURE_MODULES: Final = frozenset(
-    "asyncio http io logging multiprocessing os pathlib random secrets select shutil signal socket sqlite3 ssl subprocess "
-    "tempfile threading time urllib uuid".split()
+IMPURE_MODULES: Final = (
+    "asyncio, http, io, logging, multiprocessing, os, pathlib, random, secrets, select, shutil, signal, socket, "
+    "sqlite3, ssl, subprocess, tempfile, threading, time, urllib, uuid"
 )
 IMPURE_CALLS: Final = frozenset({"now", "utcnow", "today", "open", "print", "input"})
 
@@ -157,7 +157,7 @@ def _pure_modules() -> list[str]:
 
 @pytest.mark.parametrize("module", _pure_modules())
 def test_a_pure_module_does_no_io_and_reads_no_clock(module: str) -> None:
-    assert {imported.partition(".")[0] for imported in _imports(module)} & IMPURE_MODULES == set()
+    assert {imported.partition(".")[0] for imported in _imports(module)} & _words(IMPURE_MODULES) == set()
     called = {
         node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
         for node in ast.walk(_tree(module))
@@ -191,10 +191,17 @@ def test_a_module_says_what_it_is_for_and_stays_readable(module: str) -> None:
         assert len(text.splitlines()) <= LONGEST_MODULE_LINES
 
 
-LONG: Final = frozenset({"kessai.payment.lifecycle", "kessai.payment.options", "kessai.storage.payments"})
+LONG: Final = frozenset({"kessai.payment.lifecycle", "kessai.storage.payments"})
 """Modules that are longer, because their tables are; a new one has to argue its way in here."""
 
 
 def test_the_printed_table_is_this_table() -> None:
     printed = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
     assert {room: cell.replace("`", "").replace("nothing", "") for room, cell in printed.items()} == dict(ROOMS)
+
+
+def test_the_tree_on_the_page_has_every_room_and_every_rule() -> None:
+    tree = PAGE.read_text("utf-8").split("```")[1]
+    rooms = {name.split(".")[1] for name in MODULES if "." in name} - {"__main__"}
+    rules = {name.split(".")[2] for name in MODULES if name.startswith("kessai.payment.")}
+    assert rooms | rules <= set(re.findall(r"\w+", tree))

@@ -5,10 +5,10 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
 
-from kessai.dialects.cybersource import auth, japan, members, reasons, requests, routes
+from kessai.dialects.cybersource import answers, auth, japan, members, reasons, requests, routes
 from kessai.dialects.cybersource import fields as wire
 from kessai.dialects.cybersource.findings import Problems
-from kessai.payment.lifecycle import Reason, Refusal
+from kessai.payment.lifecycle import Operation, Reason, Refusal
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import JPY
 from kessai.reference.parts import code, meanings, meant, names, table
@@ -101,16 +101,19 @@ def print_requests_refused() -> str:
     return table(("When", *_WORD), ((when, *_word(word)) for when, word in words))
 
 
-def _reasons(words: Mapping[Reason, reasons.Word]) -> str:
-    return table(("Reason", *_WORD), ((code(reason.value), *_word(word)) for reason, word in words.items()))
-
-
 def print_declines() -> str:
-    return _reasons(reasons.DECLINES)
+    return table(("Reason", *_WORD), ((code(reason.value), *_word(word)) for reason, word in reasons.DECLINES.items()))
 
 
 def print_failures() -> str:
-    return _reasons(reasons.FAILURES)
+    rows: dict[tuple[Reason, reasons.Word], list[Operation]] = {}
+    for reason in reasons.FAILURES:
+        for operation in answers.COLLECTIONS:
+            rows.setdefault((reason, reasons.of_failure(operation, reason)), []).append(operation)
+    return table(
+        ("Reason", "Operations", *_WORD),
+        ((code(reason.value), names(operations), *_word(word)) for (reason, word), operations in rows.items()),
+    )
 
 
 def print_reviews() -> str:
