@@ -130,7 +130,9 @@ class Gateway:
             now = self.clock()
             prepared = self._prepare(found, command, merchant, now)
             if isinstance(prepared, Refusal):
-                return prepared
+                # A repeat meets its own first request: what that one did is no reason to refuse.
+                told = await self.payments.told(merchant.id, circumstances.key) if circumstances.key else None
+                return prepared if told is None else told
             payment, transaction, card = self._intent(merchant, found, command, prepared, now)
             begun = await self._begin(merchant, payment, transaction, card, circumstances)
             if isinstance(begun, Conflict):

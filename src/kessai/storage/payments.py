@@ -144,7 +144,13 @@ def _claim_key(run: Run, merchant: str, key: Key, transaction_id: int) -> Answer
     claim = {"merchant_id": merchant, "key": key.key, "request": key.request, "transaction_id": transaction_id}
     if run("claim_key", claim):
         return None
-    ((request, status, answer_status, answer),) = run("read_key", {"merchant_id": merchant, "key": key.key})
+    (row,) = run("read_key", {"merchant_id": merchant, "key": key.key})
+    return _told(row, key)
+
+
+def _told(row: Row, key: Key) -> Answer | Refusal:
+    """What the first request with a key was told, or why this one cannot be told the same."""
+    request, status, answer_status, answer = row
     if bytes(request) != key.request:
         return Refusal.KEY_REUSED
     if status == "pending":
@@ -449,6 +455,11 @@ class Payments:
 
     def __init__(self, database: Database) -> None:
         self._read = database.read
+
+    async def told(self, merchant_id: str, key: Key) -> Answer | Refusal | None:
+        """What an earlier request with this key was told; None where the key is not in use."""
+        rows = await self._read("read_key", {"merchant_id": merchant_id, "key": key.key})
+        return _told(rows[0], key) if rows else None
 
     async def load(self, merchant_id: str, transaction_id: int) -> Found | None:
         """The payment that a transaction belongs to; None when the merchant has no such transaction."""

@@ -1,0 +1,91 @@
+"""One gateway for all of these tests, on a data folder and a socket of its own, in a thread with its own loop."""
+
+import asyncio
+import io
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kessai import log, server
+from kessai.app import House, open_house
+from tests.acceptance.client import Client, Service
+from tests.houses import Clock
+
+SETTINGS = "acquirer_deadline_s = 0.3\nclean_up_first_s = 0.05\nclean_up_longest_s = 0.2\n"
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "kessai.toml").write_text(SETTINGS, "utf-8")
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, warnings.showwarning
+    logs = io.StringIO()
+    log.configure(logs)
+    clock = Clock()
+    started: Future[tuple[House, asyncio.AbstractEventLoop, int]] = Future()
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: server.run(_serve(folder, clock, started, stop)))
+    thread.start()
+    try:
+        house, loop, port = started.result(30)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+            yield Service(house, clock, loop, port, logs, http)
+    finally:
+        stop.set()
+        thread.join()
+        log.configure()
+        logging.captureWarnings(False)
+        root.handlers[:], root.level, warnings.showwarning = before
+
+
+async def _serve(
+    folder: Path,
+    clock: Clock,
+    started: "Future[tuple[House, asyncio.AbstractEventLoop, int]]",
+    stop: threading.Event,
+) -> None:
+    try:
+        house = await open_house(folder, clock=clock)
+        loop = asyncio.get_running_loop()
+        port: asyncio.Future[int] = loop.create_future()
+        ended = asyncio.Event()
+        serving = asyncio.create_task(server.serve(house.edge(), server.Settings(port=0), port.set_result, ended))
+        working = asyncio.create_task(house.worker.run())
+        started.set_result((house, loop, await port))
+    except BaseException as error:
+        started.set_exception(error)
+        raise
+    await asyncio.to_thread(stop.wait)
+    ended.set()
+    await serving
+    house.worker.stop()
+    await working
+    await house.close()
+
+
+@pytest.fixture
+def till(service: Service) -> Client:
+    """The client of the default sandbox merchant."""
+    return service.till()
+
+
+@pytest.fixture
+def vpc(service: Service) -> Client:
+    return service.till("kessai_vpc")
+
+
+@pytest.fixture
+def smcc(service: Service) -> Client:
+    return service.till("kessai_smcc")
+
+
+@pytest.fixture
+def jcn(service: Service) -> Client:
+    return service.till("kessai_jcn")
