@@ -24,7 +24,7 @@ from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
-from kessai.dialects.document import Malformed, mask_pans, parse, prune
+from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown, key_of
 from kessai.log import log
@@ -203,7 +203,6 @@ class Edge:
         if isinstance(asked, NoSuchScenario):
             wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
-        document = prune(document)
         decoded = await self._decode(account, found, document)
         if isinstance(decoded, Problems):
             return self._failure(decoded.word, decoded)
@@ -213,11 +212,11 @@ class Edge:
         if isinstance(key, HttpResponse):
             return key
 
-        command, has_pan = self._without_pans(merchant.id, decoded)
+        command = self._without_pan_as_id(merchant.id, decoded.command)
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
             status, body = answers.encode(payment, transaction, decoded.kept)
-            return Answer(status, body, answers.masked(body) if has_pan else None)
+            return Answer(status, body, answers.masked(body) if decoded.has_pan else None)
 
         circumstances = Circumstances(correlation=correlation, scenario=asked, key=key)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
@@ -257,13 +256,12 @@ class Edge:
                 currency = await self._currency(merchant.id, target)
                 return requests.reversal(document, target, merchant, currency, expects, timeout=is_timeout)
 
-    def _without_pans(self, merchant_id: str, decoded: Request) -> tuple[Command, bool]:
+    def _without_pan_as_id(self, merchant_id: str, command: Command) -> Command:
         """The command as it may be stored: a merchant's id that looks like a PAN becomes its fingerprint (A-67)."""
-        command = decoded.command
         named = command.merchant_transaction_id
-        private = self._without_pan(merchant_id, named) if named else named
-        has_pan = private != named or mask_pans(decoded.kept) != decoded.kept
-        return (replace(command, merchant_transaction_id=private) if private != named else command), has_pan
+        if named is None or not looks_like_a_pan(named):
+            return command
+        return replace(command, merchant_transaction_id=self._without_pan(merchant_id, named))
 
     def _without_pan(self, merchant_id: str, text: str) -> str:
         return (

@@ -73,7 +73,7 @@ def _transaction(
         "settlement": ids.show(transaction.settlement) if transaction.settlement else None,
         "exchange": {"sent": asked, "answered": dict(transaction.facts)} if transaction.stan else None,
         "flags": sorted(transaction.flags),
-        "warnings": list(transaction.warnings),
+        "warnings": list(map(words.warning, transaction.warnings)),
         "entries": [
             {
                 "line": entry.line,

@@ -6,6 +6,7 @@ collects everything that is wrong with a document, each problem by its own path.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from kessai.dialects.document import text_of
@@ -35,7 +36,23 @@ class Field:
         return ".".join(self.paths[0])
 
 
-Table = tuple[Field, ...]
+class Table(tuple[Field, ...]):
+    """Rows in the order of the public reference. The objects that they stand in are looked up once a document."""
+
+    @cached_property
+    def parents(self) -> tuple[tuple[str, ...], ...]:
+        """The paths of the objects, each once."""
+        return tuple(dict.fromkeys(path[:-1] for field in self for path in field.paths))
+
+    @cached_property
+    def places(self) -> tuple[tuple[Field, tuple[tuple[int, str, tuple[str, ...]], ...]], ...]:
+        """Each row with, for each of its spellings, the number of its object, its own name and its path."""
+        number = {parent: index for index, parent in enumerate(self.parents)}
+        return tuple((field, tuple((number[path[:-1]], path[-1], path) for path in field.paths)) for field in self)
+
+
+def table(*rows: Field) -> Table:
+    return Table(rows)
 
 
 def row(name: str, codec: Codec, *paths: str) -> Field:
@@ -59,14 +76,18 @@ def find(document: Mapping[str, object], path: Iterable[str]) -> object:
     return None if place == "" else place
 
 
-def decode(table: Table, document: Mapping[str, object]) -> tuple[dict[str, object], list[FieldError]]:
+def decode(rows: Table, document: Mapping[str, object]) -> tuple[dict[str, object], list[FieldError]]:
     """Values by name, for the members that are present, and an error for each that is malformed."""
     values: dict[str, object] = {}
     errors: list[FieldError] = []
-    for field in table:
-        for path in field.paths:
-            raw = find(document, path)
-            if raw is None:
+    objects = [find(document, parent) for parent in rows.parents]
+    for field, places in rows.places:
+        for index, name, path in places:
+            place = objects[index]
+            if place is None:
+                continue
+            raw = place.get(name) if type(place) is dict else NOWHERE
+            if raw is None or raw == "":
                 continue
             text = raw if type(raw) is str else text_of(raw)
             if text is None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import Final
 
 from kessai.payment import issuers, names
@@ -201,6 +202,7 @@ class Problem:
         return RULES[self.rule].analogue
 
 
+@lru_cache(maxsize=1024)
 def problem(rule: str, field: str | None = None, index: int | None = None, severity: Severity | None = None) -> Problem:
     """A breach of a rule, on the rule's own field and as grave as it is on the wire unless said otherwise."""
     row = RULES[rule]

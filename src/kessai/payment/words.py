@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from kessai.payment import names
-from kessai.payment.options import Kind, PaymentOption
+from kessai.payment.options import RULES, Kind, PaymentOption
 
 
 def display(option: PaymentOption) -> tuple[str, str]:
@@ -35,3 +35,9 @@ def printed(option: PaymentOption) -> PaymentOption:
     return replace(
         option, business_name=kanji, business_name_katakana=katakana, business_name_alphanumeric=alphanumeric
     )
+
+
+def warning(kept: str) -> str:
+    """A warning as people read it: payments keep the ids of rules, and plain sentences of other warnings."""
+    rule = RULES.get(kept)
+    return f"{kept}: {rule.message} / {rule.message_ja}" if rule else kept

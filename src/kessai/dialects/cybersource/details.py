@@ -23,6 +23,7 @@ from kessai.dialects.table import find
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, State, Status, Transaction, state_of
 from kessai.payment.options import PaymentOption
+from kessai.payment.words import warning
 
 APPLICATIONS: Final[Mapping[Operation, tuple[str, ...]]] = {
     Operation.AUTHORIZE: ("ics_auth",),
@@ -144,7 +145,7 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
     for name in sorted(kept.keys() - body.keys()):
         body[name] = kept[name]
     if transaction.warnings:
-        body["kessaiInformation"] = {"warnings": list(transaction.warnings)}
+        body["kessaiInformation"] = {"warnings": list(map(warning, transaction.warnings))}
     return _encode(body)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from kessai.dialects.document import has_bad_characters
-from kessai.dialects.table import Codec, Field, Table, find, row
+from kessai.dialects.table import Codec, Field, Table, find, row, table
 from kessai.payment.card import Brand, Pan, SecurityCode
 from kessai.payment.money import Currency
 
@@ -111,15 +111,15 @@ _AMOUNT: Final = _matching(r"[0-9]{1,12}(\.[0-9]{0,6})?")
 
 # ---- tables, in the order of the public reference
 
-_REFERENCE: Final[Table] = (
+_REFERENCE: Final[Table] = table(
     row("reference", text(59), "clientReferenceInformation.code"),
     row("merchant_transaction_id", text(30), "clientReferenceInformation.transactionId"),
 )
-_AMOUNTS: Final[Table] = (
+_AMOUNTS: Final[Table] = table(
     row("amount", _AMOUNT, "orderInformation.amountDetails.totalAmount"),
     row("currency", Currency.of, "orderInformation.amountDetails.currency"),
 )
-_CARD: Final[Table] = (
+_CARD: Final[Table] = table(
     row("pan", Pan, "paymentInformation.card.number", "paymentInformation.tokenizedCard.number"),
     row("month", _month, "paymentInformation.card.expirationMonth", "paymentInformation.tokenizedCard.expirationMonth"),
     row("year", _year, "paymentInformation.card.expirationYear", "paymentInformation.tokenizedCard.expirationYear"),
@@ -138,7 +138,7 @@ _CARD: Final[Table] = (
         "paymentInformation.tokenizedCard.cardType",
     ),
 )
-_PROCESSING: Final[Table] = (
+_PROCESSING: Final[Table] = table(
     row("capture", _flag, "processingInformation.capture"),
     row("commerce_indicator", text(20), "processingInformation.commerceIndicator"),
     row("industry", text(20), "processingInformation.industryDataType"),
@@ -151,25 +151,25 @@ _PROCESSING: Final[Table] = (
     row("initiator", text(20), "processingInformation.authorizationOptions.initiator.type"),
     row("entry_mode", text(11), "pointOfSaleInformation.entryMode"),
 )
-AUTHORIZATION: Final[Table] = (*_REFERENCE, *_AMOUNTS, *_CARD, *_PROCESSING)
-CREDIT: Final[Table] = (
+AUTHORIZATION: Final[Table] = table(*_REFERENCE, *_AMOUNTS, *_CARD, *_PROCESSING)
+CREDIT: Final[Table] = table(
     *_REFERENCE,
     *_AMOUNTS,
     *_CARD,
     row("entry_mode", text(11), "pointOfSaleInformation.entryMode"),
 )
-CAPTURE: Final[Table] = (
+CAPTURE: Final[Table] = table(
     *_REFERENCE,
     *_AMOUNTS,
     row("sequence", _count, "processingInformation.captureOptions.captureSequenceNumber"),
     row("count", _count, "processingInformation.captureOptions.totalCaptureCount"),
 )
-REFUND: Final[Table] = (
+REFUND: Final[Table] = table(
     *_REFERENCE,
     *_AMOUNTS,
     row("pan", Pan, "paymentInformation.card.number"),
 )
-REVERSAL: Final[Table] = (
+REVERSAL: Final[Table] = table(
     *_REFERENCE,
     row("amount", _AMOUNT, "reversalInformation.amountDetails.totalAmount"),
     row(
@@ -181,7 +181,7 @@ REVERSAL: Final[Table] = (
     row("reason", text(30), "reversalInformation.reason"),
 )
 VOID: Final[Table] = _REFERENCE
-INCREMENT: Final[Table] = (
+INCREMENT: Final[Table] = table(
     *_REFERENCE,
     row(
         "amount",

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from kessai.dialects.cybersource.findings import Findings
-from kessai.dialects.document import has_bad_characters, mask_pans, prune, text_of
+from kessai.dialects.document import has_bad_characters, mask_pans, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.payment import options
 from kessai.payment.card import Card
@@ -86,7 +86,7 @@ def option(
         if problem.severity is options.Severity.ERROR:
             findings.invalid(_path(problem, raw))
         else:
-            findings.warnings.append(f"{problem.rule}: {problem.message} / {problem.message_ja}")
+            findings.warnings.append(problem.rule)
     return read
 
 
@@ -94,7 +94,9 @@ def _bonuses(raw: object) -> object:
     """The three shapes of `bonuses` with their scalars as text: a count, or a list of objects and nulls."""
     if isinstance(raw, list):
         return [
-            {name: text_of(value) for name, value in prune(entry).items()} if isinstance(entry, dict) else entry
+            {name: text_of(value) for name, value in entry.items() if value is not None}
+            if isinstance(entry, dict)
+            else entry
             for entry in raw
         ]
     return text_of(raw) if raw is not None else None

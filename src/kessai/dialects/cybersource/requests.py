@@ -6,10 +6,10 @@ beside the command are the harmless members that `members.py` lists; card data a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 
@@ -50,6 +50,8 @@ class Request:
 
     command: Command
     kept: dict[str, object]
+    has_pan: bool = False
+    """Whether a kept member is, as a whole, what a PAN looks like: it is answered once, and stored masked."""
 
 
 # ---- commands
@@ -73,17 +75,17 @@ def authorization(document: dict[str, object], merchant: Merchant, now: datetime
     kept = _kept(document, findings)
     if findings.errors or card is None or amount is None:
         return findings.problems()
-    return Request(
-        Authorize(
-            amount=amount,
-            card=card,
-            capture=bool(values.get("capture", False)),
-            option=option,
-            voice_approval=voice,
-            flags=flags,
-            **_common(values, kept, findings),
-        ),
+    return _request(
+        Authorize,
+        values,
         kept,
+        findings,
+        amount=amount,
+        card=card,
+        capture=bool(values.get("capture", False)),
+        option=option,
+        voice_approval=voice,
+        flags=flags,
     )
 
 
@@ -97,8 +99,14 @@ def increment(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return Request(
-        Increment(target=payment_id, expects=expects, amount=amount, **_common(values, kept, findings)), kept
+    return _request(
+        Increment,
+        values,
+        kept,
+        findings,
+        target=payment_id,
+        expects=expects,
+        amount=amount,
     )
 
 
@@ -116,15 +124,15 @@ def capture(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return Request(
-        Capture(
-            target=payment_id,
-            expects=expects,
-            amount=amount,
-            option=option,
-            **_common(values, kept, findings),
-        ),
+    return _request(
+        Capture,
+        values,
         kept,
+        findings,
+        target=payment_id,
+        expects=expects,
+        amount=amount,
+        option=option,
     )
 
 
@@ -139,16 +147,16 @@ def refund(
     if findings.errors or amount is None:
         return findings.problems()
     pan = values.get("pan")
-    return Request(
-        Refund(
-            target=target,
-            expects=expects,
-            amount=amount,
-            card_prefix=pan.digits[:6] if isinstance(pan, Pan) else None,
-            card_suffix=pan.suffix if isinstance(pan, Pan) else None,
-            **_common(values, kept, findings),
-        ),
+    return _request(
+        Refund,
+        values,
         kept,
+        findings,
+        target=target,
+        expects=expects,
+        amount=amount,
+        card_prefix=pan.digits[:6] if isinstance(pan, Pan) else None,
+        card_suffix=pan.suffix if isinstance(pan, Pan) else None,
     )
 
 
@@ -178,11 +186,15 @@ def reversal(
     kept = _kept(document, findings)
     if findings.errors:
         return findings.problems()
-    return Request(
-        Reverse(
-            target=target, expects=expects, amount=amount, by_transaction_id=timeout, **_common(values, kept, findings)
-        ),
+    return _request(
+        Reverse,
+        values,
         kept,
+        findings,
+        target=target,
+        expects=expects,
+        amount=amount,
+        by_transaction_id=timeout,
     )
 
 
@@ -195,8 +207,14 @@ def void(
     kept = _kept(document, findings)
     if findings.errors:
         return findings.problems()
-    return Request(
-        Void(target=target, expects=expects, by_transaction_id=timeout, **_common(values, kept, findings)), kept
+    return _request(
+        Void,
+        values,
+        kept,
+        findings,
+        target=target,
+        expects=expects,
+        by_transaction_id=timeout,
     )
 
 
@@ -212,7 +230,15 @@ def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Re
     kept = _kept(document, findings)
     if findings.errors or card is None or amount is None:
         return findings.problems()
-    return Request(Credit(amount=amount, card=card, option=option, **_common(values, kept, findings)), kept)
+    return _request(
+        Credit,
+        values,
+        kept,
+        findings,
+        amount=amount,
+        card=card,
+        option=option,
+    )
 
 
 def merchants_id(document: dict[str, object]) -> str | None:
@@ -230,16 +256,29 @@ def _decode(table: Table, document: dict[str, object], findings: Findings) -> di
     return values
 
 
-def _common(values: Mapping[str, object], kept: dict[str, object], findings: Findings) -> dict[str, Any]:
-    particulars = _encode(mask_pans(kept)) if kept else b""
-    return {
-        "reference": str(mask_pans(values.get("reference", ""))),
-        "merchant_transaction_id": values.get("merchant_transaction_id"),
-        "particulars": particulars,
-        "warnings": tuple(findings.warnings),
-    }
+def _request(
+    kind: Callable[..., Command],
+    values: Mapping[str, object],
+    kept: dict[str, object],
+    findings: Findings,
+    **more: object,
+) -> Request:
+    """The command of a request, with what every command carries of it."""
+    particulars, has_pan = (_encode(kept), False) if kept else (b"", False)
+    if _MAYBE_A_PAN.search(particulars) is not None:
+        masked = mask_pans(kept)
+        particulars, has_pan = _encode(masked), masked != kept
+    command = kind(
+        reference=str(mask_pans(values.get("reference", ""))),
+        merchant_transaction_id=values.get("merchant_transaction_id"),
+        particulars=particulars,
+        warnings=tuple(findings.warnings),
+        **more,
+    )
+    return Request(command, kept, has_pan)
 
 
+_MAYBE_A_PAN: Final = re.compile(rb'"[0-9]{13,19}"')
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -276,7 +315,7 @@ def _sum_of_lines(lines: object, findings: Findings) -> str | None:
             findings.invalid(path)
             continue
         price, quantity = text_of(line.get("unitPrice")) or "", text_of(line.get("quantity", "1")) or ""
-        if "unitPrice" not in line:
+        if line.get("unitPrice") in (None, ""):
             findings.missing(f"{path}.unitPrice")
         elif re.fullmatch(r"[0-9]{1,12}(\.[0-9]{0,6})?", price, re.ASCII) is None:
             findings.invalid(f"{path}.unitPrice")
@@ -401,9 +440,10 @@ def _flags(document: dict[str, object], values: Mapping[str, object], *, is_reta
 
 
 def _bill_to(document: dict[str, object], findings: Findings) -> None:
-    where = ("orderInformation", "billTo")
-    country = text_of(find(document, (*where, "country"))) or ""
+    found = find(document, ("orderInformation", "billTo"))
+    given: Mapping[str, object] = found if isinstance(found, dict) else {}
+    country = text_of(given.get("country")) or ""
     north_american = country.upper() in ("US", "CA", "USA", "CAN")
-    for name in (*_BILL_TO, *(_BILL_TO_NORTH_AMERICA if north_american else ())):
-        if find(document, (*where, name)) is None:
+    for name in (*_BILL_TO, *_BILL_TO_NORTH_AMERICA) if north_american else _BILL_TO:
+        if given.get(name) in (None, ""):
             findings.missing(f"orderInformation.billTo.{name}")
