@@ -3,9 +3,12 @@
 import base64
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from kessai.storage.compact import unpack
+from kessai.storage.database import connect
 from tests.acceptance.client import Client, Json, amount_of, changed, japanese, payment, reversal_of
 
 PANS = ("4622943127013713", "5454545454545454", "371449635398431", "3530111333300000", "6011000990139424")
@@ -121,12 +124,15 @@ def places(request: pytest.FixtureRequest) -> dict[str, bytes]:
     in_wrong_places(till)
     service.until_quiet()
     found = {str(file.name): file.read_bytes() for file in service.house.folder.rglob("*") if file.is_file()}
-    return found | {"the log": service.logs.getvalue().encode()}
+    with closing(connect(service.house.database.path)) as rows:
+        packed = rows.execute("SELECT particulars, answer FROM transactions").fetchall()
+    unpacked = b"\n".join(unpack(value) for row in packed for value in row if isinstance(value, bytes))
+    return found | {"what rows keep packed": unpacked, "the log": service.logs.getvalue().encode()}
 
 
 def test_the_search_looks_where_something_is(places: dict[str, bytes]) -> None:
     assert {"kessai.db", "kessai.db-wal", "the log"} <= set(places)
-    assert b"AOZORA" in b"".join(places.values())
+    assert b"AOZORA" in places["what rows keep packed"]
     assert len(places["the log"]) > 10_000
 
 

@@ -17,6 +17,7 @@ from kessai.payment.lifecycle import Operation, Payment, Reason, Refusal, Status
 from kessai.payment.money import Currency, Money
 from kessai.payment.options import PaymentOption
 from kessai.payment.settle import Batch
+from kessai.storage.compact import pack, unpack
 from kessai.storage.database import Database, Row, Run
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -157,7 +158,7 @@ def _told(row: Row, key: Key) -> Answer | Refusal:
         return Refusal.IN_PROGRESS
     if answer is None:  # a crash came between the exchange and its outcome
         return Refusal.OUTCOME_UNKNOWN
-    return Answer(answer_status, bytes(answer), is_replay=True)
+    return Answer(answer_status, unpack(answer), is_replay=True)
 
 
 def _forget_key(run: Run, merchant: str, key: Key | None) -> None:
@@ -192,7 +193,7 @@ class Finish:
                 "facts": _encode(transaction.facts).decode(),
                 "concluded_at": to_ms(transaction.concluded_at),
                 "answer_status": self.answer.status if self.answer else None,
-                "answer": (self.answer.stored or self.answer.body) if self.answer else None,
+                "answer": pack(self.answer.stored or self.answer.body) if self.answer else None,
                 "expected": Status.PENDING.value,
             },
         )
@@ -404,7 +405,7 @@ def _transaction_row(merchant_id: str, transaction: Transaction, lease: int, cor
         "flags": " ".join(sorted(transaction.flags)),
         "payment_option": _encode(transaction.option).decode() if transaction.option else None,
         "warnings": _encode(transaction.warnings).decode(),
-        "particulars": transaction.particulars,
+        "particulars": pack(transaction.particulars),
         "requested_at": to_ms(transaction.requested_at),
         "lease": lease,
         "correlation": correlation,
@@ -431,7 +432,7 @@ def _transaction(row: Row) -> Transaction:
         facts=_facts.decode(row[15]),
         option=_option.decode(row[16]) if row[16] else None,
         warnings=_warnings.decode(row[17]),
-        particulars=bytes(row[18]),
+        particulars=unpack(row[18]),
         requested_at=from_ms(row[19]),
         concluded_at=from_ms(row[20]) if row[20] is not None else None,
         settlement=row[21],
@@ -496,7 +497,7 @@ class Payments:
         rows = await self._read("load_answer", {"merchant_id": merchant_id, "id": transaction_id})
         if not rows or rows[0][3] is None:
             return None
-        return Operation(rows[0][0]), Answer(rows[0][2], bytes(rows[0][3]))
+        return Operation(rows[0][0]), Answer(rows[0][2], unpack(rows[0][3]))
 
     async def entries(self, merchant_id: str, transaction_id: int) -> list[Entry]:
         rows = await self._read("load_entries", {"merchant_id": merchant_id, "transaction_id": transaction_id})
