@@ -23,6 +23,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, Final, Literal, TextIO
@@ -94,6 +95,11 @@ _DIGITS: Final = re.compile(rf"[0-9](?:(?:{_GAP})?[0-9]){{12,}}", re.ASCII)
 _GROUP: Final = re.compile(r"[0-9]+", re.ASCII)
 _WIDE: Final = str.maketrans("０１２３４５６７８９－", "0123456789-")
 _EDGE: Final = "0123456789 \t\u00a0\u2010\u2011\u2012\u2013\u2014\u2015\u2212\u3000-"
+_HARMLESS: Final = re.compile(
+    r"[A-Za-z_. -]{0,200}|[0-9]{1,12}(?:\.[0-9]{1,3})?|[0-9]{20,40}|[a-z]+_[a-z]+"
+    r"|[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+    re.ASCII,
+)
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9]")
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -160,6 +166,8 @@ def traceback_of(error: BaseException) -> tuple[str, ...]:
 
 def clean(value: object, depth: int = DEPTH) -> Any:
     """A value as JSON can say it and a log may: see the module's docstring for what is masked, cut or left out."""
+    if type(value) is str:
+        return clean_text(value)
     match value:
         case None | bool():
             return value
@@ -194,6 +202,8 @@ def clean_text(text: str) -> str:
     A run of 13 to 19 digits, in groups or not, with a right check digit and a known BIN is a PAN. A longer run is none,
     so a transaction id of 22 digits stays; but a PAN among other groups is found.
     """
+    if _HARMLESS.fullmatch(text):
+        return text  # most of what is logged: words, amounts, ids
     cut = len(text) - TEXT_CHARS
     text = text[:TEXT_CHARS]
     if not text.isascii():
@@ -207,6 +217,7 @@ def clean_text(text: str) -> str:
     return f"{text}… {cut} more" if cut > 0 else text
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a member of this name is masked whatever it holds."""
     bare = _NOT_A_NAME.sub("", name.lower())

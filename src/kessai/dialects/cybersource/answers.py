@@ -72,7 +72,8 @@ BodyOf = Callable[[Payment, Transaction, Mapping[str, object]], Body]
 
 
 def wire_time(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """An aware time as this wire writes it: UTC, whole seconds."""
+    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def reference_of(transaction: Transaction) -> str:
@@ -80,21 +81,24 @@ def reference_of(transaction: Transaction) -> str:
     return transaction.reference or str(ids.split(transaction.id).at_ms)
 
 
+_LINKS: Final = (
+    ("authReversal", "POST", "/reversals"),
+    ("void", "POST", "/voids"),
+    ("self", "GET", ""),
+    ("capture", "POST", "/captures"),
+)
+"""Name, method and tail of every link, in the order of published answers."""
+
+
 def _links(collection: str, identifier: str, *, follow: tuple[str, ...]) -> msgspec.Raw:
-    """Links in the order of published answers: what may follow first, but `self` before `capture`."""
+    """A resource's own link and those of what may follow it."""
     own = f"/pts/v2/{collection}/{identifier}"
-    known = {
-        "authReversal": ("POST", f"{own}/reversals"),
-        "void": ("POST", f"{own}/voids"),
-        "self": ("GET", own),
-        "capture": ("POST", f"{own}/captures"),
-    }
-    shown = (name for name in known if name == "self" or name in follow)
-    return msgspec.Raw(
-        b"{"
-        + b",".join(b'"%s":{"method":"%s","href":"%s"}' % tuple(s.encode() for s in (n, *known[n])) for n in shown)
-        + b"}"
-    )
+    shown = [
+        f'"{name}":{{"method":"{method}","href":"{own}{tail}"}}'
+        for name, method, tail in _LINKS
+        if name == "self" or name in follow
+    ]
+    return msgspec.Raw(f"{{{','.join(shown)}}}".encode())
 
 
 def encode(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> tuple[int, bytes]:
