@@ -15,11 +15,13 @@ from kessai.gateway import Circumstances, key_of
 from kessai.jobs import reversals, settlement
 from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
-from kessai.payment.lifecycle import Command, Operation, Refusal, State, Status, Transaction, state_of
+from kessai.payment.lifecycle import Command, Operation, Refusal, Status, Transaction
 from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
+from kessai.payment.transitions import State, state_of
 from kessai.payment.void import Void
-from kessai.storage.payments import Answer, Begin, Finish
+from kessai.storage.payments import Answer
+from kessai.storage.writes import Begin, Finish
 from tests.houses import VISA, Clock, Till, opened, until, usd
 
 LOST = ["answer-lost", "no-answer", "late-answer", "time-out"]

@@ -41,19 +41,8 @@ from kessai.payment.lifecycle import (
 from kessai.payment.merchant import Merchant
 from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError
-from kessai.storage.payments import (
-    Answer,
-    Begin,
-    Conflict,
-    Finish,
-    Found,
-    Happened,
-    Job,
-    Key,
-    Payments,
-    SealedCard,
-    SettleUnknown,
-)
+from kessai.storage.payments import Answer, Found, Key, Payments
+from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, SealedCard, SettleUnknown
 from kessai.vault import Vault
 
 Encode = Callable[[Payment, Transaction], Answer]

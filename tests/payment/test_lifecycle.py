@@ -12,8 +12,6 @@ from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import (
-    FOLLOWING,
-    TABLE,
     Approved,
     Command,
     Declined,
@@ -22,15 +20,14 @@ from kessai.payment.lifecycle import (
     Outcome,
     Reason,
     Refusal,
-    State,
     Status,
     Transaction,
     Unknown,
     conclude,
-    state_of,
 )
 from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
+from kessai.payment.transitions import FOLLOWING, TABLE, State, state_of
 from kessai.payment.void import Void
 from tests.payment.histories import LENIENT, NOON, STRICT, VISA, History, authorized, usd
 

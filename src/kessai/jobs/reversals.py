@@ -21,7 +21,8 @@ from kessai.payment.lifecycle import (
 )
 from kessai.payment.merchant import Merchant
 from kessai.payment.reverse import Reverse
-from kessai.storage.payments import Answer, Begin, Conflict, Finish, ForgetExpiry, Found, GiveUp, Job
+from kessai.storage.payments import Answer, Found
+from kessai.storage.writes import Begin, Conflict, Finish, ForgetExpiry, GiveUp, Job
 
 
 async def clean_up(gateway: Gateway, merchant: Merchant, transaction_id: int) -> bool:

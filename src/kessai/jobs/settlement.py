@@ -10,7 +10,7 @@ from kessai.log import log
 from kessai.payment.merchant import Merchant
 from kessai.payment.settle import Batch, batches, business_date, is_due
 from kessai.storage.merchants import SettledUntil
-from kessai.storage.payments import Raced, Transmit
+from kessai.storage.writes import Raced, Transmit
 
 PAYMENTS_A_COMMIT = 200
 """So many payments go into one batch at the most: a settlement never holds the writer for long."""

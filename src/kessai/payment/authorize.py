@@ -20,11 +20,11 @@ from kessai.payment.lifecycle import (
     Reason,
     Refusal,
     Transaction,
-    may_follow,
 )
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.transitions import may_follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

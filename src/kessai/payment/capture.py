@@ -3,20 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from kessai.payment.lifecycle import (
-    Command,
-    Operation,
-    Payment,
-    Prepared,
-    Refusal,
-    State,
-    Transaction,
-    may_follow,
-    state_of,
-)
+from kessai.payment.lifecycle import Command, Operation, Payment, Prepared, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.transitions import State, may_follow, state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

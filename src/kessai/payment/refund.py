@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kessai.payment.lifecycle import Command, Operation, Payment, Prepared, Refusal, Transaction, may_follow
+from kessai.payment.lifecycle import Command, Operation, Payment, Prepared, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
+from kessai.payment.transitions import may_follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,21 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kessai.payment.lifecycle import (
-    Approved,
-    Command,
-    Operation,
-    Payment,
-    Prepared,
-    Refusal,
-    State,
-    Status,
-    Transaction,
-    may_follow,
-    state_of,
-)
+from kessai.payment.lifecycle import Approved, Command, Operation, Payment, Prepared, Refusal, Status, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
+from kessai.payment.transitions import State, may_follow, state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,18 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from kessai.payment.lifecycle import (
-    Approved,
-    Command,
-    Operation,
-    Payment,
-    Prepared,
-    Refusal,
-    Status,
-    Transaction,
-    may_follow,
-)
+from kessai.payment.lifecycle import Approved, Command, Operation, Payment, Prepared, Refusal, Status, Transaction
 from kessai.payment.merchant import Merchant
+from kessai.payment.transitions import may_follow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,6 @@ from typing import Final
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import (
-    FOLLOWING,
-    TABLE,
     Approved,
     Declined,
     Operation,
@@ -21,15 +19,14 @@ from kessai.payment.lifecycle import (
     Payment,
     Prepared,
     Reason,
-    State,
     Status,
     Transaction,
     Unknown,
     conclude,
-    state_of,
 )
 from kessai.payment.merchant import Merchant, Terms
 from kessai.payment.money import JPY, Money
+from kessai.payment.transitions import FOLLOWING, TABLE, State, state_of
 
 _MERCHANT: Final = Merchant(id="diagram", personality="diagram", terms=Terms(increments=True))
 _CARD: Final = Card(pan=Pan("4111111111111111"), expiry=Expiry(2099, 12), brand=Brand.VISA)

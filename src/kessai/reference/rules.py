@@ -2,7 +2,8 @@
 
 from kessai import ledger
 from kessai.payment import issuers, options, words
-from kessai.payment.lifecycle import FLAGS, FOLLOWING, TABLE
+from kessai.payment.lifecycle import FLAGS
+from kessai.payment.transitions import FOLLOWING, TABLE
 from kessai.reference import diagram
 from kessai.reference.parts import code, meanings, meant, table
 

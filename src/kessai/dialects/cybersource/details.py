@@ -21,8 +21,9 @@ from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
 from kessai.dialects.table import find
 from kessai.payment.card import Brand
-from kessai.payment.lifecycle import Operation, Payment, State, Status, Transaction, state_of
+from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
 from kessai.payment.options import PaymentOption
+from kessai.payment.transitions import State, state_of
 from kessai.payment.words import warning
 
 APPLICATIONS: Final[Mapping[Operation, tuple[str, ...]]] = {

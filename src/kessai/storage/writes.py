@@ -1,0 +1,361 @@
+"""Writes: what the road and the jobs commit about payments. Rows only.
+
+Every write is a value whose statements are conditional: an unused key, a payment that stands as it was loaded, a
+transaction that is still pending. Whoever loses a race gets a result that says so, and nothing of theirs is written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+
+from kessai.ledger import Entry
+from kessai.payment.lifecycle import Payment, Refusal, Status, Transaction
+from kessai.payment.settle import Batch
+from kessai.storage.compact import pack
+from kessai.storage.database import Run
+from kessai.storage.payments import Answer, Key, encode_json, from_ms, to_ms, told_before
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCard:
+    sealed: bytes
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The payment is not as it was loaded: load and prepare again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Commit 1, the intent. A result of None means: begun."""
+
+    may_be_refused: ClassVar[bool] = True
+    payment: Payment
+    transaction: Transaction
+    lease: int
+    correlation: str
+    card: SealedCard | None = None
+    """Given for a new payment only."""
+    key: Key | None = None
+    takes_over: int | None = None
+    """An open transaction that this one undoes: its own road will find that it came too late."""
+    unique_transaction_id_since: datetime | None = None
+    unique_reference_since: int | None = None
+    """The smallest id that may be compared with."""
+
+    def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
+        merchant, transaction = self.payment.merchant_id, self.transaction
+        if self.key is not None:
+            earlier = _claim_key(run, merchant, self.key, transaction.id)
+            if earlier is not None:
+                return earlier
+        refusal = self._duplicate(run)
+        if refusal is not None:
+            _forget_key(run, merchant, self.key)
+            return refusal
+        if transaction.id == transaction.payment_id:
+            run("begin_payment", _payment_row(self.payment, self.card))
+        elif not run(
+            "claim_payment",
+            {"merchant_id": merchant, "id": self.payment.id, "version": self.payment.version},
+        ):
+            _forget_key(run, merchant, self.key)
+            return Conflict()
+        if self.takes_over is not None:
+            run(
+                "give_up_pending",
+                {
+                    "merchant_id": merchant,
+                    "id": self.takes_over,
+                    "concluded_at": to_ms(transaction.requested_at),
+                },
+            )
+        run("begin_transaction", _transaction_row(merchant, transaction, self.lease, self.correlation))
+        return None
+
+    def _duplicate(self, run: Run) -> Refusal | None:
+        transaction = self.transaction
+        if self.unique_transaction_id_since is not None and transaction.merchant_transaction_id:
+            rows = run(
+                "find_by_merchants_id",
+                {
+                    "merchant_id": self.payment.merchant_id,
+                    "merchant_transaction_id": transaction.merchant_transaction_id,
+                },
+            )
+            if rows and from_ms(rows[0][2]) >= self.unique_transaction_id_since:
+                return Refusal.DUPLICATE_TRANSACTION_ID
+        if self.unique_reference_since is not None and transaction.reference:
+            rows = run(
+                "find_by_reference",
+                {
+                    "merchant_id": self.payment.merchant_id,
+                    "since": self.unique_reference_since,
+                    "reference": transaction.reference,
+                },
+            )
+            if rows:
+                return Refusal.DUPLICATE_REFERENCE
+        return None
+
+
+def _claim_key(run: Run, merchant: str, key: Key, transaction_id: int) -> Answer | Refusal | None:
+    claim = {"merchant_id": merchant, "key": key.key, "request": key.request, "transaction_id": transaction_id}
+    if run("claim_key", claim):
+        return None
+    (row,) = run("read_key", {"merchant_id": merchant, "key": key.key})
+    return told_before(row, key)
+
+
+def _forget_key(run: Run, merchant: str, key: Key | None) -> None:
+    """A request that was not executed leaves nothing behind (R-10)."""
+    if key is not None:
+        run("forget_key", {"merchant_id": merchant, "key": key.key})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finish:
+    """Commit 2, the outcome: transaction, entries, answer and queued work. False: somebody concluded it before us."""
+
+    merchant_id: str
+    transaction: Transaction
+    entries: Sequence[Entry] = ()
+    jobs: Sequence["Job"] = ()
+    answer: Answer | None = None
+
+    def apply(self, run: Run) -> bool:
+        transaction = self.transaction
+        assert transaction.concluded_at is not None
+        concluded = run(
+            "conclude_transaction",
+            {
+                "merchant_id": self.merchant_id,
+                "id": transaction.id,
+                "operation": transaction.operation.value,
+                "status": transaction.status.value,
+                "approved": transaction.approved,
+                "reason": transaction.reason.value if transaction.reason else None,
+                "flags": " ".join(sorted(transaction.flags)),
+                "facts": encode_json(transaction.facts).decode(),
+                "concluded_at": to_ms(transaction.concluded_at),
+                "answer_status": self.answer.status if self.answer else None,
+                "answer": pack(self.answer.stored or self.answer.body) if self.answer else None,
+                "expected": Status.PENDING.value,
+            },
+        )
+        if not concluded:
+            return False
+        _post(run, self.merchant_id, self.entries)
+        enqueue(run, self.merchant_id, self.jobs)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettleUnknown:
+    """What a clean-up found out about a transaction, with its entries. False: it was settled before."""
+
+    merchant_id: str
+    transaction: Transaction
+    entries: Sequence[Entry] = ()
+    jobs: Sequence["Job"] = ()
+
+    def apply(self, run: Run) -> bool:
+        transaction = self.transaction
+        assert transaction.concluded_at is not None
+        settled = run(
+            "settle_unknown",
+            {
+                "merchant_id": self.merchant_id,
+                "id": transaction.id,
+                "status": transaction.status.value,
+                "approved": transaction.approved,
+                "reason": transaction.reason.value if transaction.reason else None,
+                "facts": encode_json(transaction.facts).decode(),
+                "concluded_at": to_ms(transaction.concluded_at),
+            },
+        )
+        if not settled:
+            return False
+        _post(run, self.merchant_id, self.entries)
+        enqueue(run, self.merchant_id, self.jobs)
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Nobody will conclude this intent any more: its outcome is unknown, and its clean-up is queued with that."""
+
+    merchant_id: str
+    transaction_id: int
+    now: datetime
+    job: "Job"
+
+    def apply(self, run: Run) -> bool:
+        row = {"merchant_id": self.merchant_id, "id": self.transaction_id, "concluded_at": to_ms(self.now)}
+        if not run("give_up_pending", row):
+            return False
+        enqueue(run, self.merchant_id, (self.job,))
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetExpiry:
+    """The hold of a payment cannot lapse any more: it has, or there is none."""
+
+    merchant_id: str
+    payment_id: int
+
+    def apply(self, run: Run) -> None:
+        run("forget_expiry", {"merchant_id": self.merchant_id, "id": self.payment_id})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """Something to remember about a transaction that changes nothing of it (R-5), and what follows from it."""
+
+    merchant_id: str
+    transaction_id: int
+    id: int
+    kind: str
+    detail: str
+    jobs: Sequence["Job"] = ()
+
+    def apply(self, run: Run) -> None:
+        run(
+            "record_event",
+            {
+                "merchant_id": self.merchant_id,
+                "transaction_id": self.transaction_id,
+                "id": self.id,
+                "kind": self.kind,
+                "detail": self.detail,
+            },
+        )
+        enqueue(run, self.merchant_id, self.jobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transmit:
+    """Collect transactions into batches. Conditional on each payment: one that changed meanwhile waits for the next.
+
+    The result: whether every payment stood as it was loaded; nothing is written otherwise.
+    """
+
+    merchant_id: str
+    payments: Sequence[Payment]
+    collected: Mapping[int, int]
+    """Transaction id to settlement id."""
+    batches: Sequence[Batch]
+    entries: Sequence[Entry]
+    cut_at: datetime
+
+    def apply(self, run: Run) -> bool:
+        for payment in self.payments:
+            claim = {"merchant_id": self.merchant_id, "id": payment.id, "version": payment.version}
+            if not run("claim_payment", claim):
+                raise Raced
+        for transaction_id, settlement_id in self.collected.items():
+            row = {"merchant_id": self.merchant_id, "id": transaction_id, "settlement_id": settlement_id}
+            if not run("transmit", row):
+                raise Raced
+        for batch in self.batches:
+            run(
+                "add_settlement",
+                {
+                    "merchant_id": self.merchant_id,
+                    "id": batch.id,
+                    "currency": batch.currency.code,
+                    "business_date": batch.business_date.isoformat(),
+                    "captured": batch.captured,
+                    "returned": batch.returned,
+                    "transactions": batch.count,
+                    "cut_at": to_ms(self.cut_at),
+                },
+            )
+        _post(run, self.merchant_id, self.entries)
+        return True
+
+
+class Raced(Exception):
+    """A write over several payments lost one of them: all of it is rolled back, and the caller starts again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Work for later, written in the commit that makes it necessary."""
+
+    id: int
+    kind: str
+    transaction_id: int
+    run_at: datetime
+
+
+def enqueue(run: Run, merchant_id: str, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        run(
+            "enqueue",
+            {
+                "merchant_id": merchant_id,
+                "id": job.id,
+                "kind": job.kind,
+                "transaction_id": job.transaction_id,
+                "run_at": to_ms(job.run_at),
+            },
+        )
+
+
+def _post(run: Run, merchant_id: str, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        run(
+            "post_entry",
+            {
+                "merchant_id": merchant_id,
+                "transaction_id": entry.transaction_id,
+                "line": entry.line,
+                "account": entry.account.value,
+                "currency": entry.currency.code,
+                "amount": entry.amount,
+                "posted_at": to_ms(entry.posted_at),
+            },
+        )
+
+
+def _payment_row(payment: Payment, card: SealedCard | None) -> dict[str, object]:
+    return {
+        "merchant_id": payment.merchant_id,
+        "id": payment.id,
+        "brand": payment.brand.name if payment.brand else None,
+        "pan_prefix": payment.pan_prefix,
+        "pan_suffix": payment.pan_suffix,
+        "expiry": payment.expiry,
+        "card": card.sealed if card else None,
+        "fingerprint": card.fingerprint if card else None,
+        "expires_at": to_ms(payment.expires_at) if payment.expires_at else None,
+    }
+
+
+def _transaction_row(merchant_id: str, transaction: Transaction, lease: int, correlation: str) -> dict[str, object]:
+    return {
+        "merchant_id": merchant_id,
+        "id": transaction.id,
+        "payment_id": transaction.payment_id,
+        "operation": transaction.operation.value,
+        "currency": transaction.requested.currency.code,
+        "requested": transaction.requested.minor,
+        "hold": transaction.hold,
+        "target_id": transaction.target,
+        "reference": transaction.reference,
+        "merchant_transaction_id": transaction.merchant_transaction_id,
+        "stan": transaction.stan,
+        "rrn": transaction.rrn,
+        "flags": " ".join(sorted(transaction.flags)),
+        "payment_option": encode_json(transaction.option).decode() if transaction.option else None,
+        "warnings": encode_json(transaction.warnings).decode(),
+        "particulars": pack(transaction.particulars),
+        "requested_at": to_ms(transaction.requested_at),
+        "lease": lease,
+        "correlation": correlation,
+    }
