@@ -38,7 +38,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "edge": "accounts, dialects, gateway, ids, log, payment, sandbox, storage",
     "app": "accounts, acquirers, config, edge, gateway, ids, jobs, storage, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, books, ids, jobs, payment, storage, story",
+    "admin": "accounts, app, books, ids, jobs, log, payment, storage, story",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 

@@ -312,7 +312,9 @@ def test_a_folder_is_made_by_serving_and_by_adding_a_merchant_only(tmp_path: Pat
     assert "there is no Kessai database" in refusal(tmp_path / "data", "merchant", "list")
     assert "no gateway serves" in refusal(tmp_path / "data", "call", "GET", "/")
     assert not (tmp_path / "data").exists()
-    done(tmp_path / "data", "merchant", "add", "first", "--personality", "vpc")
+    added = run(tmp_path / "data", "merchant", "add", "first", "--personality", "vpc")
+    assert added.returncode == 0
+    assert "new installation" in added.stderr
     assert len(document(tmp_path / "data", "merchant", "list")) == 5
 
 

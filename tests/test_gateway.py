@@ -271,6 +271,9 @@ def test_a_settlement_collects_once_and_ends_the_time_for_voids(tmp_path: Path) 
             late = await till.do(Refund(target=captured.id, amount=usd(6_000)))
             assert isinstance(late, Transaction)
             assert await is_proven(house)
+            house.database._writer.execute("UPDATE settlements SET captured = captured + 1")
+            (finding,) = (await books.check(house.database)).findings
+            assert (finding.what, finding.transaction) == ("settlement", batch.id)
 
     asyncio.run(main())
 
@@ -327,6 +330,8 @@ def test_a_hold_lapses_when_its_time_has_come(tmp_path: Path) -> None:
         ),
         ("INSERT INTO entries SELECT merchant_id, -5, line, account, currency, amount, 1 FROM entries", "added"),
         ("DELETE FROM transactions", "added"),
+        ("DELETE FROM payments", "transaction"),
+        ("UPDATE transactions SET approved = 0", "transaction"),
         ("UPDATE transactions SET approved = 1", "altered"),
         ("UPDATE transactions SET status = 'declined'", "added"),
         ("UPDATE entries SET merchant_id = 'stranger'", "missing"),

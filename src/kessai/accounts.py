@@ -4,13 +4,14 @@ The rows hold what differs from a personality's terms, sealed secrets and certif
 keys that a dialect can verify with. Every change is written first and shown after.
 """
 
+import asyncio
 import base64
 import re
 import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, time
+from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -51,6 +52,8 @@ class Accounts:
         self._rows = Merchants(database)
         self._vault = vault
         self._accounts: dict[str, Account] = {}
+        self.changing = asyncio.Lock()
+        """Held over every change, so that two orders about one merchant come one after the other."""
 
     def __iter__(self) -> Any:
         return iter(list(self._accounts.values()))
@@ -264,7 +267,6 @@ def _merchant(row: MerchantRow) -> Merchant:
     options = {**merged["options"], **overrides.get("options", {})}
     try:
         terms = msgspec.convert({**merged, **overrides, "options": options}, Terms)
-        time.fromisoformat(terms.cutoff)
         ZoneInfo(terms.time_zone)
     except (msgspec.ValidationError, ValueError, ZoneInfoNotFoundError) as error:
         raise Refused(f"a setting does not fit: {error}") from None
@@ -283,6 +285,8 @@ def _override(overrides: dict[str, Any], name: str, text: str) -> None:
         raise Refused(f"there is no merchant setting {name}; see docs/reference/settings.md")
     if text == "":
         place.pop(name, None)
+        if overrides.get("options") == {}:
+            del overrides["options"]
         return
     try:
         place[name] = msgspec.json.decode(text)

@@ -20,6 +20,7 @@ from kessai import accounts, books, ids, story
 from kessai.accounts import Refused
 from kessai.app import House, open_house
 from kessai.jobs import settlement
+from kessai.log import log, traceback_of
 from kessai.payment.money import CURRENCIES, Money
 from kessai.storage.database import DatabaseError
 from kessai.storage.queue import Queue
@@ -189,19 +190,22 @@ ORDERS: Final[Mapping[str, Order]] = {
 # ---- carrying out, here or over there
 
 
-async def carry_out(house: House, order: str, arguments: Mapping[str, Any]) -> dict[str, object]:
+async def carry_out(house: House, order: object, arguments: object) -> dict[str, object]:
     """The result of an order, or why it was refused; nothing else escapes."""
-    function = ORDERS.get(order)
-    if function is None:
-        return {"refused": f"there is no order {order}"}
+    function = ORDERS.get(order) if isinstance(order, str) else None
+    if function is None or not isinstance(order, str) or not isinstance(arguments, dict):
+        return {"refused": "there is no such order"}
+    changes = house.accounts.changing if order.startswith("merchant ") else contextlib.nullcontext()
     try:
-        return {"result": await function(house, **arguments)}
+        async with changes:
+            return {"result": await function(house, **arguments)}
     except Refused as error:
         return {"refused": str(error)}
     except DatabaseError as error:
         return {"refused": f"the database cannot do this now: {error}"}
-    except TypeError as error:
-        return {"refused": f"the order {order} cannot be read: {error}"}
+    except Exception as error:  # a gateway does not stop for an order that it cannot read
+        log("order.fault", level="error", order=order, error=type(error).__name__, traceback=traceback_of(error))
+        return {"refused": f"the order {order} could not be carried out: {type(error).__name__}"}
 
 
 @contextlib.contextmanager
@@ -223,10 +227,11 @@ async def listen(house: House) -> asyncio.Server:
         try:
             while line := await reader.readline():
                 asked = json.loads(line)
-                answer = await carry_out(house, asked["order"], asked["arguments"])
+                known = asked if isinstance(asked, dict) else {}
+                answer = await carry_out(house, known.get("order"), known.get("arguments", {}))
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
-        except (ValueError, KeyError, ConnectionError):
+        except (ValueError, RecursionError, ConnectionError):
             pass
         finally:
             writer.close()

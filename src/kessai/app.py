@@ -160,6 +160,10 @@ def key_encryption_key(folder: Path) -> KeyEncryptionKey:
             out.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
             out.flush()
             os.fsync(out.fileno())
+        for kept in (file.parent, folder):  # the file's name has to survive a power cut too
+            descriptor = os.open(kept, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
     if file.stat().st_mode & 0o077:
         raise CannotOpen(f"the key-encryption key {file} can be read by others; run: chmod 600 {file}")
-    return vault.parse_kek(file.read_text("ascii"))
+    return vault.parse_kek(file.read_text("latin-1"))

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from kessai.ledger import Entry, entries, settlement_entries
-from kessai.payment.lifecycle import Operation, Payment, Transaction
+from kessai.ledger import Account, Entry, entries, settlement_entries
+from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
 from kessai.payment.money import Currency
 from kessai.payment.settle import Batch
 from kessai.storage.database import Database, Row
@@ -25,7 +25,11 @@ MOST_FINDINGS: Final = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One line that is not as it should be: `altered`, `missing`, `added`, or a sum that is `unbalanced`."""
+    """What is not as it should be.
+
+    Of entries: `altered`, `missing`, `added`; of their sum: `unbalanced`. Of a settlement that does not agree with its
+    transactions: `settlement`. Of a transaction that cannot be as it stands, or whose payment is gone: `transaction`.
+    """
 
     merchant: str
     what: str
@@ -76,7 +80,9 @@ async def check(database: Database) -> Report:
 
 async def _merchant(database: Database, merchant_id: str, counted: list[int]) -> AsyncIterator[Finding]:
     payments = Payments(database)
-    settled = await _settlements(database, merchant_id)
+    settled, disagreeing = await _settlements(database, merchant_id)
+    for finding in disagreeing:
+        yield finding
     after = _FIRST
     while True:
         page = await payments.page(merchant_id, after, PAGE)
@@ -88,6 +94,8 @@ async def _merchant(database: Database, merchant_id: str, counted: list[int]) ->
         counted[0] += len(rows)
         counted[1] += len(page)
         for finding in _compare(merchant_id, expected, rows):
+            yield finding
+        for finding in await _impossible(database, merchant_id, page):
             yield finding
         if len(page) < PAGE:
             return
@@ -105,16 +113,70 @@ async def _expected(payments: Payments, merchant_id: str, transaction: Transacti
     return list(map(_row, entries(alone, transaction)))
 
 
-async def _settlements(database: Database, merchant_id: str) -> list[Entry]:
-    """The entries that settlements should have, by what their transactions add up to."""
+async def _impossible(database: Database, merchant_id: str, page: list[Transaction]) -> list[Finding]:
+    """Transactions that no rule of the road could have left so."""
+    findings = []
+    for transaction in page:
+        wrong = None
+        if transaction.status is Status.APPROVED and transaction.requested.minor and not transaction.approved:
+            wrong = "approved, and nothing of it"
+        elif transaction.status is not Status.APPROVED and transaction.approved:
+            wrong = f"{transaction.status.value}, and {transaction.approved} approved"
+        elif transaction.id == transaction.payment_id:
+            wrong = await _wrong_payment(Payments(database), merchant_id, transaction.id)
+        if wrong is not None:
+            findings.append(
+                Finding(
+                    merchant=merchant_id,
+                    what="transaction",
+                    transaction=transaction.id,
+                    line=0,
+                    expected="a transaction as the rules leave it",
+                    found=wrong,
+                )
+            )
+    return findings
+
+
+async def _wrong_payment(payments: Payments, merchant_id: str, payment_id: int) -> str | None:
+    """What is wrong with a payment as a whole: it is gone, or the books hold another sum than its rules do."""
+    found = await payments.load_payment(merchant_id, payment_id)
+    if found is None:
+        return "its payment is gone"
+    payment = found.payment
+    if any(transaction.is_open for transaction in payment.transactions):
+        return None  # what is under way counts for the rules, and not yet for the books
+    booked = sum(
+        entry.amount
+        for transaction in payment.transactions
+        for entry in entries(payment, transaction)
+        if entry.account is Account.HELD_BY_ISSUERS
+    )
+    return None if booked == payment.held else f"{booked} in the books as held, {payment.held} by the rules"
+
+
+async def _settlements(database: Database, merchant_id: str) -> tuple[list[Entry], list[Finding]]:
+    """The entries that settlements should have by what their transactions add up to, and those that say otherwise."""
     sums = {
         (row[0], row[1]): (row[2], row[3], row[4])
         for row in await database.read("settled_sums", {"merchant_id": merchant_id})
     }
     expected: list[Entry] = []
+    findings: list[Finding] = []
     for row in await database.read("load_settlements", {"merchant_id": merchant_id}):
-        identifier, currency, day, _, _, _, cut_at = row
+        identifier, currency, day, *stored, cut_at = row
         captured, returned, count = sums.get((identifier, currency), (0, 0, 0))
+        if tuple(stored) != (captured, returned, count):
+            findings.append(
+                Finding(
+                    merchant=merchant_id,
+                    what="settlement",
+                    transaction=identifier,
+                    line=0,
+                    expected=f"captured {captured}, returned {returned}, of {count} transactions",
+                    found="captured {}, returned {}, of {} transactions".format(*stored),
+                )
+            )
         batch = Batch(
             id=identifier,
             currency=Currency.of(currency),
@@ -124,7 +186,7 @@ async def _settlements(database: Database, merchant_id: str) -> list[Entry]:
             returned=returned,
         )
         expected += settlement_entries(batch, from_ms(cut_at))
-    return expected
+    return expected, findings
 
 
 def _row(entry: Entry) -> Row:

@@ -234,6 +234,8 @@ def merchant_add(
 ) -> None:
     """Add a merchant, with the credentials it has or with a new shared secret, shown once."""
     keys = _keys(key_id, shared_secret_file, certificate)
+    if not (data / "kessai.db").exists():
+        print(f"kessai: this makes a new installation in {data}.", file=sys.stderr)
     made = admin.order(data, "merchant add", merchant=merchant, personality=personality, mode=mode, **keys)
     _tell(made, show.merchant, as_json)
 

@@ -15,6 +15,12 @@ FILE: Final = "kessai.toml"
 PREFIX: Final = "KESSAI_"
 _OTHERS: Final = frozenset({"KESSAI_DATA", "KESSAI_KEY_ENCRYPTION_KEY"})
 """Names of the environment that are read elsewhere."""
+_INJECTED: Final = ("KESSAI_PORT", "KESSAI_SERVICE_")
+"""What Kubernetes says to every container beside a service named kessai."""
+
+
+MOST: Final = 86_400
+"""Every figure here counts seconds, and none of them makes sense beyond a day."""
 
 
 class BadSetting(Exception):
@@ -50,7 +56,7 @@ def load(folder: Path, environment: Mapping[str, str] = os.environ) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise BadSetting(f"{file} is not TOML: {error}") from None
     for name, text in environment.items():
-        if name.startswith(PREFIX) and name not in _OTHERS:
+        if name.startswith(PREFIX) and name not in _OTHERS and not name.startswith(_INJECTED):
             given[name.removeprefix(PREFIX).lower()] = text
     values = {name: _value(name, value, known) for name, value in given.items()}
     return Settings(**values)  # type: ignore[arg-type] # each was made to fit its field
@@ -68,9 +74,11 @@ def _value(name: str, value: object, known: Mapping[str, object]) -> object:
             if name == "log_level" and not fits:
                 raise ValueError
             return str(value)
+        if isinstance(value, bool) or (isinstance(value, float) and isinstance(default, int)):
+            raise ValueError
         number = type(default)(value)
-        if number <= 0:
+        if not 0 < number < MOST:
             raise ValueError
         return number
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise BadSetting(f"the setting {name} cannot be {value!r}") from None

@@ -20,6 +20,9 @@ from kessai.dialects.cybersource.auth import SharedSecret
 from kessai.payment.card import Pan
 from kessai.sandbox import HEADER
 
+EXPLANATION: Final = "kessai-explain"
+UNAUTHORIZED: Final = 401
+
 CLEAN_UP_S: Final = 15.0
 """How long a clean-up may take before the step has failed."""
 
@@ -219,7 +222,7 @@ EXAMPLE: Final = """{
 def run(ask: Ask, tell: Tell) -> Iterator[Json]:
     """Perform every step; each result as it comes, with `ok` where the step ended as it was to end.
 
-    A step that needs the id of one that failed is not sent, and not ok.
+    A step that needs the id of one that failed is not sent, and not ok. A first request that is not let in is the last.
     """
     ids: dict[str, str] = {}
     for step in STEPS:
@@ -239,6 +242,8 @@ def run(ask: Ask, tell: Tell) -> Iterator[Json]:
         if step.cleaned_up and story is not None:
             story, is_undone = _until_cleaned_up(step, identifier, tell)
         yield _result(step, path, answer, story, is_undone=is_undone)
+        if answer.status == UNAUTHORIZED:
+            return  # with the wrong keys every other step would end the same
 
 
 def over(connection: httpx.Client, folder: Path) -> tuple[Ask, Tell]:
@@ -288,7 +293,12 @@ def _result(step: Step, path: str, answer: Answer | None, story: Mapping[str, An
             "scenario": step.scenario,
             "body": _masked(step.document),
         },
-        "answer": {"status": status, "phrase": answer.phrase if answer is not None else "not sent", "body": body},
+        "answer": {
+            "status": status,
+            "phrase": answer.phrase if answer is not None else "not sent",
+            "explanation": answer.headers.get(EXPLANATION) if answer is not None else None,
+            "body": body,
+        },
         "expected": f"{step.expects[0]} {step.expects[1]}",
         "ok": (status, _member(body, "status")) == step.expects and is_undone,
         "currency": story["currency"] if story is not None else None,

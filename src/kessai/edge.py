@@ -45,6 +45,7 @@ CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
 EXPLANATION: Final = "kessai-explain"
 REPLAYED: Final = "kessai-replayed"
 MAX_REPLAYS: Final = 100_000
+MOST_EXPLAINED: Final = 1_500
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
 _OPERATIONS: Final = {
@@ -78,6 +79,7 @@ class Edge:
         self._window_s = window_s
         self._wall_clock = wall_clock
         self._seen: dict[tuple[str, str], float] = {}
+        self._forget_at = 0.0
         self._merchant_of: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -146,8 +148,9 @@ class Edge:
     def _was_used(self, token: tuple[str, str], until: float) -> bool:
         """Whether a token was seen before; it is remembered until it lapses by itself (R-51)."""
         now = time.time()
-        if len(self._seen) >= MAX_REPLAYS:
+        if len(self._seen) >= MAX_REPLAYS and now >= self._forget_at:
             self._seen = {seen: end for seen, end in self._seen.items() if end > now}
+            self._forget_at = now + 1
         if self._seen.get(token, 0) > now:
             return True
         self._seen[token] = until
@@ -159,7 +162,7 @@ class Edge:
             "authentication.failed",
             level="warning",
             merchant=account.merchant.id if account else None,
-            reason=failure.reason.name,
+            reason=failure.reason.value,
             explanation=failure.explanation,
         )
         may_know = account.merchant.is_test if account is not None else self._accounts.are_all_tests
@@ -205,7 +208,7 @@ class Edge:
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
         decoded = await self._decode(account, found, document)
         if isinstance(decoded, Problems):
-            return self._failure(decoded.word, decoded)
+            return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
         if isinstance(decoded, Refusal):
             return self._refused(operation, decoded)
         key = self._key(account, found, request, decoded)
@@ -306,9 +309,9 @@ class Edge:
             request=ids.show(identifier),
             status=status,
             reason=word.reason,
-            fields=[error.path for error in problems.fields] if problems else None,
+            fields=problems.explanation if problems else None,
         )
-        return HttpResponse(status, body, {EXPLANATION: explanation} if explanation else {})
+        return HttpResponse(status, body, {EXPLANATION: explanation[:MOST_EXPLAINED]} if explanation else {})
 
 
 _canonical: Final = msgspec.json.Encoder(order="sorted")

@@ -24,7 +24,9 @@ from kessai.log import log
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import (
+    Approved,
     Command,
+    Failed,
     Operation,
     Outcome,
     Payment,
@@ -174,7 +176,7 @@ class Gateway:
             pan_prefix=card.pan.prefix,
             pan_suffix=card.pan.suffix,
             expiry=f"{card.expiry.year:04d}-{card.expiry.month:02d}" if card.expiry else "",
-            expires_at=lapses if transaction.operation is Operation.AUTHORIZE else None,
+            expires_at=None if transaction.operation is Operation.CREDIT else lapses,
         )
         return payment, transaction, card
 
@@ -205,7 +207,16 @@ class Gateway:
             correlation=circumstances.correlation,
             card=self._seal(merchant, payment, card) if is_new and card is not None else None,
             key=circumstances.key,
-            takes_over=target.id if target is not None and target.status is Status.PENDING else None,
+            takes_over=(
+                Job(
+                    id=self.new_id(),
+                    kind=CLEAN_UP,
+                    transaction_id=target.id,
+                    run_at=transaction.requested_at + timedelta(seconds=self.deadline_s),
+                )
+                if target is not None and target.status is Status.PENDING
+                else None
+            ),
             unique_transaction_id_since=(
                 transaction.requested_at - timedelta(days=days) if days and not names_original else None
             ),
@@ -312,7 +323,7 @@ class Gateway:
             if write.jobs:
                 self.work()
             return answer
-        await self._overtaken(merchant, done)
+        self._overtaken(merchant, done)
         unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
         return encode(payment.with_transaction(unknown), unknown)
 
@@ -333,53 +344,44 @@ class Gateway:
         assert done.concluded_at is not None
         return (Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=done.concluded_at),)
 
-    async def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
+    def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
         """Somebody gave this exchange up before its answer came: an approval must be undone (again)."""
-        log(
-            "outcome.overtaken",
-            level="warning",
-            merchant=merchant.id,
-            transaction=ids.show(done.id),
-            outcome=done.status.value,
-        )
-        if done.status is not Status.APPROVED:
-            return
-        now = self.clock()
-        job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=now)
-        await self.database.write(
-            Happened(
-                merchant_id=merchant.id,
-                transaction_id=done.id,
-                id=self.new_id(),
-                kind="approved-late",
-                detail="approved after the exchange had been given up",
-                jobs=(job,),
-            )
-        )
-        self.work()
+        status = done.status.value
+        log("outcome.overtaken", level="warning", merchant=merchant.id, transaction=ids.show(done.id), outcome=status)
+        if done.status is Status.APPROVED:
+            self._remember(merchant.id, done.id, "approved-late", "approved after the exchange had been given up")
 
     def _answered_late(self, message: Exchange, outcome: Outcome) -> None:
         """A link received an answer after its exchange was given up (R-5): the books do not change for it."""
-        task = asyncio.get_running_loop().create_task(self._remember_late(message, outcome))
+        kind = type(outcome).__name__.lower()
+        log("outcome.late", level="warning", transaction=ids.show(message.transaction_id), outcome=kind)
+        self._remember(message.merchant_id, message.transaction_id, f"{kind}-late", "answered after the deadline")
+
+    def _remember(self, merchant_id: str, transaction_id: int, kind: str, detail: str) -> None:
+        """Add to a transaction's history, and queue its clean-up where it was approved: until it is written."""
+        job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=transaction_id, run_at=self.clock())
+        event = Happened(
+            merchant_id=merchant_id,
+            transaction_id=transaction_id,
+            id=self.new_id(),
+            kind=kind,
+            detail=detail,
+            jobs=(job,) if kind == "approved-late" else (),
+        )
+        task = asyncio.get_running_loop().create_task(self._write_until_done(event))
         self._late.add(task)
         task.add_done_callback(self._late.discard)
 
-    async def _remember_late(self, message: Exchange, outcome: Outcome) -> None:
-        kind = type(outcome).__name__.lower()
-        log("outcome.late", level="warning", transaction=ids.show(message.transaction_id), outcome=kind)
-        now = self.clock()
-        job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=message.transaction_id, run_at=now)
-        await self.database.write(
-            Happened(
-                merchant_id=message.merchant_id,
-                transaction_id=message.transaction_id,
-                id=self.new_id(),
-                kind=f"{kind}-late",
-                detail="answered after the deadline",
-                jobs=(job,) if kind == "approved" else (),
-            )
-        )
-        self.work()
+    async def _write_until_done(self, event: Happened) -> None:
+        for wait_s in (0.1, 0.5, 2.0, 10.0, 30.0):
+            try:
+                await self.database.write(event)
+            except DatabaseError:
+                await asyncio.sleep(wait_s)
+                continue
+            self.work()
+            return
+        log("event.lost", level="error", transaction=ids.show(event.transaction_id), event_kind=event.kind)
 
     # ---- clean-up
 
@@ -389,19 +391,22 @@ class Gateway:
         outcome = await self._send(merchant, replace(message, is_repeat=True))
         return await self.settle(merchant, found.payment, transaction, outcome)
 
-    async def undo(self, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
-        """Reverse one unknown exchange at the acquirer; it then counts as failed. False: still unknown."""
+    async def undo(self, merchant: Merchant, found: Found, transaction: Transaction, undoing: int) -> bool:
+        """Reverse one exchange at the acquirer; it then counts as failed. False: not yet.
+
+        `undoing` is the id that this reversal keeps over all its tries, so that the acquirer does it once.
+        """
         message = self._message(merchant, found.payment, transaction, self._card(found))
         reversal = replace(
             message,
-            transaction_id=self.new_id(),
+            transaction_id=undoing,
             operation=Operation.REVERSAL,
             original={**transaction.facts, "stan": transaction.stan, "rrn": transaction.rrn},
             original_id=transaction.id,
             is_repeat=True,
         )
         outcome = await self._send(merchant, reversal)
-        if isinstance(outcome, Unknown):
+        if not isinstance(outcome, Approved):
             return False
         return await self.settle(merchant, found.payment, transaction, None)
 
@@ -409,7 +414,7 @@ class Gateway:
         self, merchant: Merchant, payment: Payment, transaction: Transaction, outcome: Outcome | None
     ) -> bool:
         """Record what became of an unknown transaction; None: it was undone. False: it is still unknown."""
-        if isinstance(outcome, Unknown):
+        if isinstance(outcome, Unknown | Failed):  # that a repeat was not done says nothing of the first message
             return False
         now = self.clock()
         if outcome is None:
@@ -417,9 +422,9 @@ class Gateway:
         else:
             done = conclude(transaction, outcome, now, frozenset())
         after = payment.with_transaction(done)
-        await self.database.write(
-            SettleUnknown(merchant_id=merchant.id, transaction=done, entries=entries(after, done))
-        )
+        write = SettleUnknown(merchant_id=merchant.id, payment=payment, transaction=done, entries=entries(after, done))
+        if not await self.database.write(write):
+            return False  # somebody began something meanwhile: look again
         log("outcome.settled", merchant=merchant.id, transaction=ids.show(done.id), status=done.status.value)
         return True
 

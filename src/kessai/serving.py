@@ -65,7 +65,10 @@ async def serve(folder: Path, settings: server.Settings, announce: Callable[[Rea
         def started(port: int) -> None:
             house.url = url(settings, port)
             log("gateway.started", url=house.url)
-            announce(ready | {"url": house.url})
+            try:
+                announce(ready | {"url": house.url})
+            except BrokenPipeError:  # whoever read the banner has gone; the gateway stays
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
         async with _at_work(house):
             await server.serve(house.edge(), settings, started, sockets=listeners)

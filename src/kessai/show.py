@@ -244,7 +244,7 @@ def answer(status: int, phrase: str, headers: Mapping[str, str], body: object) -
     parts += [
         Text.assemble((f"{name}: ", _LABEL), _text(value))
         for name, value in headers.items()
-        if name.startswith("kessai-")
+        if name.startswith("kessai-") and value
     ]
     return Group(*parts, document(body)) if body is not None else Group(*parts)
 
@@ -263,7 +263,7 @@ def step(result: Result) -> RenderableType:
         Text(result["title"], style=f"{_TITLE} underline"),
         Text.assemble(_text(sent, "cyan"), f"  as {result['merchant']}{scenario}"),
         _indented(document(request["body"])),
-        answer(given["status"], given["phrase"], {}, None),
+        answer(given["status"], given["phrase"], {"kessai-explain": given["explanation"] or ""}, None),
         *([_indented(document(given["body"]))] if given["body"] is not None else []),
         mark,
     ]

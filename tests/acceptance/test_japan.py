@@ -355,3 +355,9 @@ def test_amounts_of_the_test_table_answer_as_printed(
     assert reply.said == said
     answered = reply.json.get("processorInformation", {})
     assert (answered.get("responseCode"), answered.get("responseCategoryCode")) == (code, category)
+
+
+def test_a_test_merchant_is_told_which_rule_its_request_broke(smcc: Client) -> None:
+    reply = smcc.pay(japanese(paymentMethod="31", installments="6", firstBillingMonth="13"))
+    assert reply.status == 400
+    assert "J11 First billing month must be 01-12" in (reply.explanation or "")

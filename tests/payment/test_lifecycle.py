@@ -186,6 +186,17 @@ def test_captures_outside_of_the_authorization_are_refused(minor: int, refusal: 
     assert authorized(10_000).do(Capture(target=1, amount=usd(minor))) is refusal
 
 
+def test_what_was_returned_cannot_be_voided_as_well() -> None:
+    history = authorized(10_000)
+    captured = history.do(Capture(target=1, amount=usd(10_000)))
+    assert isinstance(captured, Transaction)
+    returned = history.do(Refund(target=captured.id, amount=usd(1)))
+    assert isinstance(returned, Transaction)
+    assert history.do(Void(target=captured.id)) is Refusal.NOT_VOIDABLE
+    history.do(Void(target=returned.id))
+    assert isinstance(history.do(Void(target=captured.id)), Transaction)
+
+
 outcomes = st.sampled_from(["approve", "decline", "fail", "unknown", "open"])
 steps = st.lists(
     st.tuples(st.sampled_from(["capture", "reverse", "void", "refund", "increment"]), st.integers(0, 9_000), outcomes),
@@ -221,7 +232,7 @@ def _outcome(name: str, transaction: Transaction) -> Outcome:
             return Unknown("silence")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1_000, deadline=None)
 @given(steps)
 def test_no_history_moves_more_than_was_authorized_and_the_books_balance_at_every_step(
     plan: list[tuple[str, int, str]],

@@ -17,10 +17,11 @@ Codec = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong with one member: it is missing, or its data are invalid."""
+    """What is wrong with one member: it is missing, or its data are invalid; `why` is for whoever may be told."""
 
     path: str
     is_missing: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +92,11 @@ def decode(rows: Table, document: Mapping[str, object]) -> tuple[dict[str, objec
                 continue
             text = raw if type(raw) is str else text_of(raw)
             if text is None:
-                errors.append(FieldError(".".join(path)))
+                errors.append(FieldError(".".join(path), why=f"cannot be read as {field.name}"))
                 break
             try:
                 values[field.name] = field.codec(text)
             except ValueError:
-                errors.append(FieldError(".".join(path)))
+                errors.append(FieldError(".".join(path), why=f"cannot be read as {field.name}"))
             break
     return values, errors

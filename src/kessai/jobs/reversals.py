@@ -14,7 +14,6 @@ from kessai.log import log
 from kessai.payment.lifecycle import (
     Operation,
     Payment,
-    Refusal,
     Status,
     Transaction,
     cleans_up,
@@ -22,7 +21,7 @@ from kessai.payment.lifecycle import (
 from kessai.payment.merchant import Merchant
 from kessai.payment.reverse import Reverse
 from kessai.storage.payments import Answer, Found
-from kessai.storage.writes import Begin, Conflict, Finish, ForgetExpiry, GiveUp, Job
+from kessai.storage.writes import Begin, Finish, ForgetExpiry, GiveUp, Job, Record
 
 
 async def clean_up(gateway: Gateway, merchant: Merchant, transaction_id: int) -> bool:
@@ -33,14 +32,28 @@ async def clean_up(gateway: Gateway, merchant: Merchant, transaction_id: int) ->
         return True
     if transaction.status is Status.PENDING:
         return False  # somebody is on the road with it
+    if transaction.operation is Operation.INCREMENT:
+        return await _undo(gateway, merchant, found, transaction)
     how = cleans_up(transaction)
     if how is None:
         return True
-    if transaction.operation is Operation.INCREMENT:
-        return await gateway.undo(merchant, found, transaction)
     if how is Operation.REVERSAL:
         return await _reverse(gateway, merchant, found, transaction)
     return await _repeat(gateway, merchant, found, transaction)
+
+
+async def _undo(gateway: Gateway, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
+    """Reverse an increment without a trustworthy outcome; once more for each approval that came too late."""
+    late = [
+        event["id"]
+        for event in await gateway.payments.events(merchant.id, transaction.id)
+        if event["kind"] == "approved-late"
+    ]
+    if transaction.status is Status.UNKNOWN:
+        return await gateway.undo(merchant, found, transaction, -transaction.id)
+    if transaction.status is Status.FAILED and late:
+        return await gateway.undo(merchant, found, transaction, -late[-1])
+    return True
 
 
 async def _reverse(gateway: Gateway, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
@@ -57,10 +70,12 @@ async def _reverse(gateway: Gateway, merchant: Merchant, found: Found, transacti
             return True
         return await gateway.repeat(merchant, found, done[-1])  # approved after it was reversed: reverse it again
     if undoing:
-        return await gateway.repeat(merchant, found, undoing[-1])
-    command = Reverse(target=transaction.id, flags=frozenset({"by-gateway"}))
-    answer = await gateway.perform(merchant, command, Circumstances(), _no_answer)
-    return isinstance(answer, Answer | Refusal)  # if it is unknown itself, a job of its own goes on with it
+        await gateway.repeat(merchant, found, undoing[-1])
+    else:
+        command = Reverse(target=transaction.id, flags=frozenset({"by-gateway"}))
+        await gateway.perform(merchant, command, Circumstances(), _no_answer)
+    again = await gateway.payments.load(merchant.id, transaction.id)
+    return again is not None and _is_undone(again.payment)  # a reversal that failed leaves everything to do
 
 
 async def _repeat(gateway: Gateway, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
@@ -96,15 +111,31 @@ async def expire(gateway: Gateway, merchant: Merchant) -> int:
     """Let holds lapse whose time has come. How many did."""
     now = gateway.clock()
     count = 0
-    for payment_id in await gateway.payments.expiring(merchant.id, now):
-        found = await gateway.payments.load_payment(merchant.id, payment_id)
-        if found is None or any(tx.is_open for tx in found.payment.transactions):
-            continue
-        if found.payment.held and not await _expire(gateway, merchant, found.payment):
-            continue
-        count += 1 if found.payment.held else 0
-        await gateway.database.write(ForgetExpiry(merchant.id, payment_id))
+    after = (0, 0)
+    while due := await gateway.payments.expiring(merchant.id, now, after):
+        after = due[-1]
+        for _, payment_id in due:
+            found = await gateway.payments.load_payment(merchant.id, payment_id)
+            if found is None or not _may_lapse(found.payment):
+                continue
+            if found.payment.held:
+                if not await _expire(gateway, merchant, found.payment):
+                    continue
+                count += 1
+            await gateway.database.write(ForgetExpiry(merchant.id, payment_id))
     return count
+
+
+def _may_lapse(payment: Payment) -> bool:
+    """Whether nothing is under way; an authorization that stays unknown is done with when it was undone."""
+    is_settled = _is_undone(payment)
+    return not any(tx.is_open for tx in payment.transactions if tx is not payment.root or not is_settled)
+
+
+def _is_undone(payment: Payment) -> bool:
+    """Whether a reversal, or a void, of the payment's root was approved."""
+    undoing = [*payment.followers(Operation.REVERSAL), *payment.followers(Operation.VOID, payment.root.id)]
+    return any(tx.status is Status.APPROVED for tx in undoing)
 
 
 async def _expire(gateway: Gateway, merchant: Merchant, payment: Payment) -> bool:
@@ -119,13 +150,11 @@ async def _expire(gateway: Gateway, merchant: Merchant, payment: Payment) -> boo
         target=payment.id,
         flags=frozenset({"by-gateway"}),
     )
-    begun = await gateway.database.write(
-        Begin(payment=payment, transaction=transaction, lease=gateway.lease, correlation="")
-    )
-    if isinstance(begun, Conflict):
-        return False
     done = replace(transaction, status=Status.APPROVED, approved=payment.held, concluded_at=now)
     lines = entries(payment.with_transaction(done), done)
-    await gateway.database.write(Finish(merchant_id=merchant.id, transaction=done, entries=lines))
+    begin = Begin(payment=payment, transaction=transaction, lease=gateway.lease, correlation="")
+    finish = Finish(merchant_id=merchant.id, transaction=done, entries=lines)
+    if await gateway.database.write(Record(begin, finish)) is not None:
+        return False
     log("hold.expired", merchant=merchant.id, payment=ids.show(payment.id), amount=str(transaction.requested))
     return True

@@ -106,8 +106,11 @@ class Worker:
     async def _round(self) -> None:
         settled = {row.id: row.settled_until for row in await self._rows.all()}
         for merchant in self._merchants():
-            await reversals.give_up_orphans(self._gateway, merchant)
-            await reversals.expire(self._gateway, merchant)
-            cut_at = last_cutoff(self._gateway.clock(), merchant.terms)
-            if merchant.id in settled and settled[merchant.id] < cut_at:
-                await settlement.settle(self._gateway, merchant, cut_at)
+            try:
+                await reversals.give_up_orphans(self._gateway, merchant)
+                await reversals.expire(self._gateway, merchant)
+                cut_at = last_cutoff(self._gateway.clock(), merchant.terms)
+                if merchant.id in settled and settled[merchant.id] < cut_at:
+                    await settlement.settle(self._gateway, merchant, cut_at)
+            except Exception as error:  # one merchant's trouble is not the others'
+                log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)

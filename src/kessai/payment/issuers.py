@@ -232,6 +232,16 @@ class Contract:
     funding_moves: Literal["previous", "next", "none"] = "previous"
     """Where a pay day goes that falls on a weekend."""
 
+    def __post_init__(self) -> None:
+        if any(not 2 <= count <= 99 for count in self.counts or ()):
+            raise ValueError("counts are from 2 to 99")
+        if self.months_ahead is not None and not 0 <= self.months_ahead <= 12:
+            raise ValueError("months_ahead is from 0 to 12")
+        if self.bonus_share_percent is not None and not 0 <= self.bonus_share_percent <= 100:
+            raise ValueError("bonus_share_percent is from 0 to 100")
+        if any(amount < 0 for amount in self.maxima.values()):
+            raise ValueError("maxima are not negative")
+
 
 STANDARD_COUNTS: Final = (2, 3, 5, 6, 10, 12, 15, 18, 20, 24)
 

@@ -316,12 +316,20 @@ class Payment:
         by_expiry = sum(tx.effective for tx in self.followers(Operation.EXPIRE))
         return by_reversal + by_expiry + (by_void if self.root.operation is Operation.AUTHORIZE else 0)
 
-    @property
+    @cached_property
     def held(self) -> int:
-        """Minor units still held at the issuer and free to capture or release; never below zero."""
+        """Minor units still held at the issuer and free to capture or release; never below zero.
+
+        What each follower releases was fixed when it began; a void of a capture gives its part back.
+        """
         if self.root.operation is not Operation.AUTHORIZE:
             return 0
-        return max(self.authorized - self.captured - self.released, 0)
+        gone = sum(
+            tx.hold
+            for tx in self.transactions
+            if tx.hold and tx.status in EFFECTIVE and not (tx.operation is Operation.CAPTURE and self.is_voided(tx))
+        )
+        return max(self.authorized - gone, 0)
 
     @cached_property
     def was_captured(self) -> bool:

@@ -4,9 +4,10 @@ Everything that differs between merchants and decides about a payment is a field
 changed with `kessai merchant set`. The defaults of a personality stand beside the acquirer (`acquirers`).
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 from kessai.payment.card import Brand
 from kessai.payment.options import Contract
@@ -57,6 +58,21 @@ class Terms:
     """Issuer profile of the expected cardholder schedules."""
     options: Contract = field(default_factory=Contract)
     """What the contract allows of the Japanese payment options."""
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", self.cutoff, re.ASCII) is None:
+            raise ValueError("cutoff is a time of day as HH:MM")
+        for name, most in _MOST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is from 0 to {most}")
+
+
+_MOST: Final = {
+    "authorization_days": 3_650,
+    "return_days": 3_650,
+    "unique_transaction_id_days": 3_650,
+    "unique_reference_minutes": 525_600,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

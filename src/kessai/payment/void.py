@@ -45,6 +45,8 @@ def prepare(payment: Payment, command: Void, _merchant: Merchant, now: datetime,
     refusal = may_follow(payment, target, Operation.VOID, now)
     if refusal is not None:
         return refusal
+    if payment.refunded(target.id):
+        return Refusal.NOT_VOIDABLE  # what was returned already would be returned twice
     reversals = payment.followers(Operation.REVERSAL)
     undone = any(tx.status is Status.APPROVED and "by-gateway" in tx.flags for tx in reversals)
     return Prepared(transaction=transaction, verdict=Approved(amount=transaction.requested) if undone else None)

@@ -238,6 +238,7 @@ class Sqlite:
         self._lock = Lock(folder)
         try:
             self.path = folder / "kessai.db"
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # its log takes the same mode
             self.queries = load_queries()
             self._open()
             migrate(self._writer, migrations())
@@ -246,6 +247,12 @@ class Sqlite:
             self._lock.release()
             raise
         self._reader = connect(self.path)
+        found = self.path.stat()
+        self._identity = (found.st_dev, found.st_ino)
+        self.is_gone = False
+        """Whether somebody removed or replaced the file: what is written now would be lost."""
+        self.fault: str | None = None
+        """Why the last checkpoint failed; None where it did not."""
         self._waiting: list[_Waiting] = []
         self._seen = 0
         self._scheduled = False
@@ -258,6 +265,7 @@ class Sqlite:
 
     def _open(self) -> None:
         self._writer = connect(self.path)
+        self._is_dropped = False
         self._cursor = self._writer.cursor()  # one for all statements: a fresh one costs as much as a small insert
 
     def _check(self) -> None:
@@ -291,6 +299,8 @@ class Sqlite:
     # ---- writing
 
     async def write(self, write: Write[T]) -> T:
+        if self.is_gone:
+            raise Unavailable("the database file was removed or replaced")
         if len(self._waiting) >= MOST_WAITING and getattr(write, "may_be_refused", False):
             raise Overloaded("too many writes wait for the disk")
         loop = asyncio.get_running_loop()
@@ -357,6 +367,8 @@ class Sqlite:
         return [self._commit([write])[0] for write in writes]  # one is bad: the others must not suffer (rule 6)
 
     def _together(self, writes: list[Write[Any]]) -> list[object]:
+        if self._is_dropped:
+            self._open()
         writer = self._writer
         writer.execute("BEGIN IMMEDIATE")
         try:
@@ -368,7 +380,7 @@ class Sqlite:
         try:
             writer.execute("COMMIT")
         except apsw.Error as error:
-            self._reopen()
+            self._drop_writer()
             raise CommitUnknown(f"a commit failed: {type(error).__name__}") from error
         return results
 
@@ -376,10 +388,11 @@ class Sqlite:
         known = self.queries[query]
         return self._cursor.execute(known.sql, known.bind(values)).fetchall()
 
-    def _reopen(self) -> None:
-        """After a failed commit nothing that the connection believes can be trusted (R-7)."""
-        self._writer.close(True)
-        self._open()
+    def _drop_writer(self) -> None:
+        """After a failed commit nothing that the connection believes can be trusted (R-7): the next write opens one."""
+        self._is_dropped = True
+        with contextlib.suppress(apsw.Error):
+            self._writer.close(True)
 
     # ---- the rest
 
@@ -391,9 +404,20 @@ class Sqlite:
                 large = wal.stat().st_size > RESTART_WAL_BYTES
                 mode = apsw.SQLITE_CHECKPOINT_RESTART if large else apsw.SQLITE_CHECKPOINT_PASSIVE
                 connection.wal_checkpoint(mode=mode)
-            except (apsw.BusyError, apsw.LockedError, FileNotFoundError):
+            except (apsw.Error, OSError) as error:
+                self.fault = None if isinstance(error, apsw.BusyError | apsw.LockedError) else type(error).__name__
                 continue
+            self.fault = None
+            self.is_gone = not self._is_in_place()
         connection.close()
+
+    def _is_in_place(self) -> bool:
+        """Whether the file that is open is still the one in the folder."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
 
     async def close(self) -> None:
         """Commit what waits, fold the log into the file, let go of the lock."""
@@ -405,7 +429,7 @@ class Sqlite:
         if self._executor is not None:
             self._executor.shutdown()
         self._reader.close()
-        with contextlib.suppress(apsw.BusyError):  # somebody looks at the file from outside; the log stays beside it
+        with contextlib.suppress(apsw.Error):  # busy or full: the log stays beside the file, and is read at the start
             self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._writer.close()
+        self._writer.close(True)
         self._lock.release()

@@ -179,5 +179,7 @@ class Payments:
     async def settlements(self, merchant_id: str) -> list[Row]:
         return await self._read("load_settlements", {"merchant_id": merchant_id})
 
-    async def expiring(self, merchant_id: str, now: datetime) -> list[int]:
-        return [row[0] for row in await self._read("expiring", {"merchant_id": merchant_id, "now": to_ms(now)})]
+    async def expiring(self, merchant_id: str, now: datetime, after: tuple[int, int]) -> list[tuple[int, int]]:
+        """(expiry, payment) of holds that lapse by now, a page behind the last one."""
+        values = {"merchant_id": merchant_id, "now": to_ms(now), "after": after[0], "after_id": after[1]}
+        return [(row[0], row[1]) for row in await self._read("expiring", values)]

@@ -40,8 +40,8 @@ class Begin:
     card: SealedCard | None = None
     """Given for a new payment only."""
     key: Key | None = None
-    takes_over: int | None = None
-    """An open transaction that this one undoes: its own road will find that it came too late."""
+    takes_over: "Job | None" = None
+    """The clean-up of an open transaction that this one undoes: its own road will find that it came too late."""
     unique_transaction_id_since: datetime | None = None
     unique_reference_since: int | None = None
     """The smallest id that may be compared with."""
@@ -65,14 +65,15 @@ class Begin:
             _forget_key(run, merchant, self.key)
             return Conflict()
         if self.takes_over is not None:
-            run(
-                "give_up_pending",
-                {
-                    "merchant_id": merchant,
-                    "id": self.takes_over,
-                    "concluded_at": to_ms(transaction.requested_at),
-                },
-            )
+            given_up = {
+                "merchant_id": merchant,
+                "id": self.takes_over.transaction_id,
+                "concluded_at": to_ms(transaction.requested_at),
+            }
+            if not run("give_up_pending", given_up):  # its own road was faster: this was prepared from what is past
+                _forget_key(run, merchant, self.key)
+                return Conflict()
+            enqueue(run, merchant, (self.takes_over,))  # if this one fails, somebody must settle it all the same
         run("begin_transaction", _transaction_row(merchant, transaction, self.lease, self.correlation))
         return None
 
@@ -153,11 +154,29 @@ class Finish:
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What needs no exchange: intent and outcome in one commit. A result of None means: recorded."""
+
+    begin: Begin
+    finish: Finish
+
+    def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
+        begun = self.begin.apply(run)
+        if begun is None:
+            self.finish.apply(run)
+        return begun
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettleUnknown:
-    """What a clean-up found out about a transaction, with its entries. False: it was settled before."""
+    """What a clean-up found out about a transaction, with its entries; nothing where it was settled before.
+
+    False: the payment is not as it was loaded, and the entries may not be what they should be.
+    """
 
     merchant_id: str
+    payment: Payment
     transaction: Transaction
     entries: Sequence[Entry] = ()
     jobs: Sequence["Job"] = ()
@@ -165,6 +184,9 @@ class SettleUnknown:
     def apply(self, run: Run) -> bool:
         transaction = self.transaction
         assert transaction.concluded_at is not None
+        claim = {"merchant_id": self.merchant_id, "id": self.payment.id, "version": self.payment.version}
+        if not run("claim_payment", claim):
+            return False
         settled = run(
             "settle_unknown",
             {
@@ -178,7 +200,7 @@ class SettleUnknown:
             },
         )
         if not settled:
-            return False
+            return True
         _post(run, self.merchant_id, self.entries)
         enqueue(run, self.merchant_id, self.jobs)
         return True

@@ -46,6 +46,8 @@ class Book:
         """Holds still open, in minor units, by the id of the authorization; a sale that was cut short holds too."""
         self.moved: dict[int, int] = {}
         """Captures, sales, refunds and credits that were not undone, in minor units."""
+        self.added: dict[int, int] = {}
+        """Increments that were not undone, in minor units: each is undone once, however often that is asked."""
         self._length = length
         self._order: deque[int] = deque()
 
@@ -62,6 +64,7 @@ class Book:
                 cut_short = minor < exchange.amount.minor or answer.review is not None
                 (self.held if cut_short else self.moved)[me] = minor
             case Operation.INCREMENT if original is not None:
+                self.added[me] = minor
                 self._hold(original, minor)
             case Operation.CAPTURE:
                 self.moved[me] = minor
@@ -96,10 +99,10 @@ class Book:
     def _release(self, original: int, minor: int) -> None:
         entry = self.entries.get(original)
         self.moved.pop(original, None)
-        root = original
         if entry is not None and entry.operation is Operation.INCREMENT and entry.original_id is not None:
-            root = entry.original_id
-        self._hold(root, -minor)
+            self._hold(entry.original_id, -min(minor, self.added.pop(original, 0)))
+        else:
+            self._hold(original, -minor)
 
     def _void(self, original: int) -> None:
         self.held.pop(original, None)
@@ -109,7 +112,7 @@ class Book:
             self._hold(entry.original_id, entry.taken)  # the hold outlives a voided capture
 
     def _forget(self, oldest: int) -> None:
-        for room in (self.entries, self.held, self.moved):
+        for room in (self.entries, self.held, self.moved, self.added):
             room.pop(oldest, None)
 
 

@@ -475,10 +475,10 @@ def _octets(text: str) -> bytes:
 
 
 def _unknown_key(claimed: Claim) -> Failure:
-    owner = f"{claimed.merchant_id} or a portfolio it belongs to" if claimed.issuer is None else claimed.issuer
+    whose = claimed.merchant_id if claimed.issuer in (None, claimed.merchant_id) else f"{claimed.issuer} for it"
     return _failure(
         Reason.UNKNOWN_KEY,
-        f"no live {claimed.scheme.value} key '{claimed.key_id}' of {owner} for {claimed.merchant_id}",
+        f"{claimed.merchant_id} has no live {claimed.scheme.value} key '{claimed.key_id}' of {whose}",
     )
 
 

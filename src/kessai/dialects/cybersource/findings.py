@@ -13,6 +13,11 @@ class Problems:
     word: Word
     fields: tuple[FieldError, ...] = ()
 
+    @property
+    def explanation(self) -> str:
+        """Each field with what is wrong with it, for the log and for test merchants."""
+        return "; ".join(f"{e.path}: {'missing' if e.is_missing else e.why or 'not valid'}" for e in self.fields)
+
 
 @dataclass(slots=True)
 class Findings:
@@ -24,13 +29,16 @@ class Findings:
     def missing(self, path: str) -> None:
         self.errors.append(FieldError(path, is_missing=True))
 
-    def invalid(self, path: str) -> None:
-        self.errors.append(FieldError(path))
+    def invalid(self, path: str, why: str = "") -> None:
+        self.errors.append(FieldError(path, why=why))
 
     @property
     def paths(self) -> set[str]:
         return {error.path for error in self.errors}
 
     def problems(self) -> Problems:
-        unique = tuple(dict.fromkeys(self.errors))
-        return Problems(MISSING_FIELD if any(error.is_missing for error in unique) else INVALID_DATA, unique)
+        unique: dict[str, FieldError] = {}
+        for error in self.errors:
+            unique.setdefault(error.path, error)
+        is_missing = any(error.is_missing for error in unique.values())
+        return Problems(MISSING_FIELD if is_missing else INVALID_DATA, tuple(unique.values()))

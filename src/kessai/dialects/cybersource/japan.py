@@ -68,7 +68,7 @@ def option(
     values["bonuses"] = _bonuses(raw.get("bonuses"))
     read = options.read(values)
     if not isinstance(read, options.PaymentOption):
-        findings.errors.extend(FieldError(_path(problem, raw)) for problem in read)
+        findings.errors.extend(FieldError(_path(problem, raw), why=_why(problem)) for problem in read)
         return None
     if amount is None:
         return read
@@ -84,7 +84,7 @@ def option(
         strict=merchant.terms.strict_options,
     ):
         if problem.severity is options.Severity.ERROR:
-            findings.invalid(_path(problem, raw))
+            findings.invalid(_path(problem, raw), _why(problem))
         else:
             findings.warnings.append(problem.rule)
     return read
@@ -100,6 +100,10 @@ def _bonuses(raw: object) -> object:
             for entry in raw
         ]
     return text_of(raw) if raw is not None else None
+
+
+def _why(problem: options.Problem) -> str:
+    return f"{problem.rule} {problem.message}"
 
 
 def _path(problem: options.Problem, raw: Mapping[str, object]) -> str:

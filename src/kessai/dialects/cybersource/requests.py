@@ -70,7 +70,10 @@ def authorization(document: dict[str, object], merchant: Merchant, now: datetime
     flags = _flags(document, values, is_retail=is_retail)
     if not (is_retail or merchant.terms.relaxed_address or "merchant-initiated" in flags):
         _bill_to(document, findings)
-    voice = str(values["voice_code"]) if str(values.get("auth_type", "")).upper() == "VERBAL" else None
+    is_voice = str(values.get("auth_type", "")).upper() == "VERBAL"
+    if is_voice and "voice_code" not in values:
+        findings.missing("processingInformation.authorizationOptions.verbalAuthCode")
+    voice = str(values.get("voice_code", "")) if is_voice else None
     option = japan.option(document, merchant, amount, card, now, findings, flags)
     kept = _kept(document, findings)
     if findings.errors or card is None or amount is None:
@@ -287,7 +290,7 @@ def _kept(document: dict[str, object], findings: Findings) -> dict[str, object]:
     known = findings.paths
     for path in bad:
         if path not in known and not path.startswith(japan.PATH):
-            findings.invalid(path)
+            findings.invalid(path, "has characters that no such text needs, or is not of the right shape")
     findings.warnings.extend(f"{path}: longer than the network carries" for path in overlong)
     return kept
 
@@ -344,11 +347,11 @@ def _amount(values: Mapping[str, object], findings: Findings, merchant: Merchant
     text, currency = str(values["amount"]).removesuffix("."), cast("Currency", values["currency"])
     money = Money.parse(text, currency)
     if money.minor >= LARGEST_AMOUNT * 10**currency.exponent:
-        findings.invalid(path)
+        findings.invalid(path, f"must be less than {LARGEST_AMOUNT}")
         return None
     if loses_decimals(text, currency):
         if merchant.terms.excess_decimals == "refuse":
-            findings.invalid(path)
+            findings.invalid(path, f"has decimals that {currency} does not have")
             return None
         findings.warnings.append(f"{path}: cut to the decimals of {currency}")
     return money

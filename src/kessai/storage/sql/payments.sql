@@ -120,7 +120,13 @@ SELECT id FROM transactions
  ORDER BY id;
 
 -- newest_id --
-SELECT MAX(id) FROM transactions WHERE merchant_id = :merchant_id;
+-- The greatest id that was given out for a merchant.
+SELECT MAX(id) FROM (
+    SELECT MAX(id) AS id FROM transactions WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM settlements WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM jobs WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM events WHERE merchant_id = :merchant_id
+) AS newest;
 
 -- unsettled --
 -- Payments with something that a cut may collect, oldest first.
@@ -146,8 +152,11 @@ SELECT id, currency, business_date, captured, returned, transactions, cut_at
   FROM settlements WHERE merchant_id = :merchant_id ORDER BY id;
 
 -- expiring --
--- Payments whose hold lapses by now.
-SELECT id FROM payments WHERE merchant_id = :merchant_id AND expires_at <= :now ORDER BY expires_at LIMIT 200;
+-- Payments whose hold lapses by now, a page at a time.
+SELECT expires_at, id FROM payments
+ WHERE merchant_id = :merchant_id AND expires_at <= :now AND (expires_at, id) > (:after, :after_id)
+ ORDER BY expires_at, id
+ LIMIT 200;
 
 -- forget_expiry --
 UPDATE payments SET expires_at = NULL WHERE merchant_id = :merchant_id AND id = :id;

@@ -1,0 +1,337 @@
+"""Clean-up under failure: the link fails again, somebody takes over, a process dies. No money goes astray."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from kessai import books
+from kessai.acquirers import Exchange
+from kessai.acquirers.simulator.link import Simulator
+from kessai.app import House
+from kessai.jobs import reversals
+from kessai.ledger import Account
+from kessai.payment.authorize import Increment
+from kessai.payment.capture import Capture
+from kessai.payment.lifecycle import Failed, Operation, Outcome, Reason, Refusal, Status, Transaction, Unknown
+from kessai.payment.reverse import Reverse
+from kessai.payment.void import Void
+from kessai.storage import database as storage
+from kessai.storage.database import CommitUnknown, Sqlite, connect
+from kessai.storage.writes import Finish
+from tests.houses import Clock, Till, opened, until, usd
+
+
+@dataclass
+class Line:
+    """A link with a switch in it: what `ends` says happens to exchanges of some operations; the rest go through."""
+
+    link: Simulator
+    ends: Outcome | None = None
+    operations: frozenset[Operation] = frozenset()
+    loses_answers: int = 0
+    sent: list[Exchange] = field(default_factory=list)
+
+    async def send(self, exchange: Exchange) -> Outcome:
+        if exchange.operation in self.operations:
+            self.sent.append(exchange)
+            if self.ends is not None:
+                return self.ends
+            outcome = await self.link.send(exchange)
+            if self.loses_answers:
+                self.loses_answers -= 1
+                return Unknown("lost on the way back")
+            return outcome
+        return await self.link.send(exchange)
+
+    def trace(self, now: datetime) -> tuple[str, str]:
+        return self.link.trace(now)
+
+    def on_late_answer(self, handler: Any) -> None:
+        self.link.on_late_answer(handler)
+
+    async def close(self) -> None:
+        await self.link.close()
+
+
+DOWN = Failed(reason=Reason.UNREACHABLE)
+
+
+def line_of(house: House) -> Line:
+    link = house.gateway.links["sandbox"]
+    assert isinstance(link, Simulator)
+    line = Line(link)
+    house.gateway.links = dict.fromkeys(house.gateway.links, line)
+    return line
+
+
+async def is_quiet(house: House) -> bool:
+    rows = [await house.database.read("jobs_of", {"merchant_id": each.merchant.id}) for each in house.accounts]
+    return not any(rows)
+
+
+async def is_proven(house: House) -> bool:
+    return (await books.check(house.database)).findings == ()
+
+
+async def in_flight(till: Till, operation: Operation) -> Transaction:
+    """A transaction of an operation that waits for its answer."""
+    while True:
+        for transaction in await till.house.gateway.payments.page(till.merchant.id, 0, 1_000):
+            if transaction.operation is operation and transaction.status is Status.PENDING:
+                return transaction
+        await asyncio.sleep(0.01)
+
+
+def test_a_reversal_that_fails_is_tried_again_until_nothing_is_held(tmp_path: Path) -> None:
+    """P3: a link that is down at the clean-up leaves no hold behind."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            line, till = line_of(house), Till(house)
+            line.ends, line.operations = DOWN, frozenset({Operation.REVERSAL})
+            await till.authorize(scenario="answer-lost")
+            await until(lambda: _has_sent(line, 3))
+            assert line.link.book.held
+            line.ends = None
+            await until(lambda: is_quiet(house))
+            assert not line.link.book.held
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
+async def _has_sent(line: Line, count: int) -> bool:
+    return len(line.sent) >= count
+
+
+def test_a_repeat_that_was_not_done_says_nothing_of_the_first_message(tmp_path: Path) -> None:
+    """R-3: the capture stays unknown while its repeats do not get through, and is not made twice."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            line, till = line_of(house), Till(house, "kessai_vpc")
+            root = await till.authorize()
+            capture = Capture(target=root.id, amount=usd(10_000))
+            lost = await till.do(capture, "answer-lost")
+            assert isinstance(lost, Transaction)
+            line.ends, line.operations = DOWN, frozenset({Operation.CAPTURE})
+            await until(lambda: _has_sent(line, 2))
+            assert await till.do(capture) in (Refusal.ALREADY_CAPTURED, Refusal.STILL_OPEN)
+            line.ends = None
+            await until(lambda: is_quiet(house))
+            assert sum(line.link.book.moved.values()) == 10_000
+            assert (await till.payment(root)).captured == 10_000
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("operation", [Operation.AUTHORIZE, Operation.CAPTURE])
+def test_what_was_taken_over_in_vain_is_still_settled(tmp_path: Path, operation: Operation) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            till = Till(house)
+            if operation is Operation.AUTHORIZE:
+                flying = asyncio.create_task(till.authorize(scenario="no-answer"))
+                target = await in_flight(till, operation)
+                undoing: Any = Reverse(target=target.id, amount=usd(10_000), by_transaction_id=True)
+            else:
+                root = await till.authorize()
+                capture = Capture(target=root.id, amount=usd(10_000))
+                flying = asyncio.create_task(till.do(capture, "no-answer"))  # type: ignore[arg-type]
+                target = await in_flight(till, operation)
+                undoing = Void(target=target.id, by_transaction_id=True)
+            failed = await till.do(undoing, "unreachable")
+            assert isinstance(failed, Transaction)
+            assert failed.status is Status.FAILED
+            assert (await flying).status is Status.UNKNOWN
+            await until(lambda: is_quiet(house))
+            payment = await till.payment(target)
+            settled = payment.find(target.id)
+            assert settled is not None
+            undone = [tx for tx in payment.followers(Operation.REVERSAL) if tx.status is Status.APPROVED]
+            assert undone if operation is Operation.AUTHORIZE else settled.status is Status.APPROVED
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
+def test_a_take_over_that_comes_too_late_looks_again(tmp_path: Path) -> None:
+    """The original concluded between the look and the first commit: the void takes what it really moved."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till = Till(house)
+            for _ in range(20):
+                flying = asyncio.create_task(till.authorize(capture=True))
+                target = await in_flight_or_done(till, flying)
+                void = await till.do(Void(target=target, by_transaction_id=True))
+                await flying
+                assert isinstance(void, Transaction)
+            report = await books.check(house.database)
+            assert report.findings == ()
+            collected = [minor for _, account, _, minor in report.balances if account == Account.ACQUIRER.value]
+            assert collected == [0] or not collected
+
+    asyncio.run(main())
+
+
+async def in_flight_or_done(till: Till, task: "asyncio.Task[Transaction]") -> int:
+    while True:
+        rows = await till.house.gateway.payments.page(till.merchant.id, 0, 1_000)
+        new = [tx for tx in rows if tx.operation is Operation.SALE and not any(f.target == tx.id for f in rows)]
+        if new:
+            return new[0].id
+        assert not task.done()
+        await asyncio.sleep(0)
+
+
+def test_an_increment_is_undone_once_however_often_the_answer_is_lost(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            line, till = line_of(house), Till(house, "kessai_vpc")
+            root = await till.authorize(flags=frozenset({"pre"}))
+            line.operations, line.loses_answers = frozenset({Operation.REVERSAL}), 2
+            await till.do(Increment(target=root.id, amount=usd(5_000)), "answer-lost")
+            await until(lambda: is_quiet(house))
+            assert len(line.sent) == 3
+            assert len({exchange.transaction_id for exchange in line.sent}) == 1
+            assert line.link.book.held == {root.id: 10_000}
+            assert (await till.payment(root)).held == 10_000
+
+    asyncio.run(main())
+
+
+def test_an_expiry_is_one_commit(tmp_path: Path) -> None:
+    """A crash leaves either nothing of it or all of it."""
+
+    async def main() -> None:
+        clock = Clock()
+        async with opened(tmp_path, clock=clock, works=False) as house:
+            till = Till(house)
+            root = await till.authorize()
+            clock.moved = timedelta(days=181)
+            write = house.database.write
+
+            async def dies(unit: Any) -> Any:
+                assert not isinstance(unit, Finish), "an expiry has no second commit to die before"
+                return await write(unit)
+
+            house.database.write = dies  # type: ignore[assignment,method-assign]
+            assert await reversals.expire(house.gateway, till.merchant) == 1
+            assert (await till.payment(root)).held == 0
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
+def test_what_cannot_lapse_does_not_keep_the_rest_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with opened(tmp_path, clock=clock, works=False) as house:
+            monkeypatch.setitem(house.database.queries, "expiring", _small_pages(house.database))
+            till = Till(house)
+            for _ in range(5):
+                await till.authorize(scenario="answer-lost")
+            good = await till.authorize()
+            clock.moved = timedelta(days=200)
+            assert await reversals.expire(house.gateway, till.merchant) == 1
+            assert (await till.payment(good)).held == 0
+
+    asyncio.run(main())
+
+
+def _small_pages(database: Sqlite) -> Any:
+    query = database.queries["expiring"]
+    return storage.Query(query.sql.replace("LIMIT 200", "LIMIT 2"), query.names)
+
+
+def test_a_sale_cut_short_holds_and_lapses_like_any_hold(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with opened(tmp_path, clock=clock, works=False) as house:
+            till = Till(house)
+            sale = await till.authorize(capture=True, scenario="avs-failed")
+            whole = await till.authorize(capture=True)
+            assert sale.operation is Operation.AUTHORIZE
+            clock.moved = timedelta(days=181)
+            assert await reversals.expire(house.gateway, till.merchant) == 1
+            assert (await till.payment(sale)).held == 0
+            assert (await till.payment(whole)).captured == 10_000
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
+def test_a_void_gives_back_what_its_capture_took_even_after_an_over_capture(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with opened(tmp_path, clock=clock, works=False) as house:
+            till = Till(house)
+            root = await till.authorize()
+            first = await till.do(Capture(target=root.id, amount=usd(6_000)))
+            await till.do(Capture(target=root.id, amount=usd(10_000)))
+            assert isinstance(first, Transaction)
+            await till.do(Void(target=first.id))
+            assert (await till.payment(root)).held == 6_000
+            assert await is_proven(house)
+            clock.moved = timedelta(days=181)
+            assert await reversals.expire(house.gateway, till.merchant) == 1
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
+def test_a_store_whose_reopening_fails_too_says_unknown_and_recovers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-7."""
+
+    class Add:
+        def apply(self, run: storage.Run) -> None:
+            run("add_keyset", {"merchant_id": "m", "purpose": "card", "sealed": b"x", "created_at": 1})
+
+    async def main() -> None:
+        store = Sqlite(tmp_path)
+        store._writer.set_commit_hook(lambda: True)
+        with pytest.raises(CommitUnknown):
+            await store.write(Add())
+        tries = iter([apsw.CantOpenError("no more files"), None])
+
+        def fails_once(path: Path, **more: Any) -> apsw.Connection:
+            error = next(tries)
+            if error is not None:
+                raise error
+            return connect(path, **more)
+
+        monkeypatch.setattr(storage, "connect", fails_once)
+        with pytest.raises(storage.Unavailable):
+            await store.write(Add())
+        await store.write(Add())
+        assert len(await store.read("keysets", {"merchant_id": "m"})) == 1
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_file_that_was_removed_takes_no_more_payments(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till = Till(house)
+            await till.authorize()
+            (tmp_path / "kessai.db").rename(tmp_path / "moved.db")
+            await until(lambda: _is_gone(house))
+            with pytest.raises(storage.Unavailable, match="removed"):
+                await till.authorize()
+            (tmp_path / "moved.db").rename(tmp_path / "kessai.db")
+
+    asyncio.run(main())
+
+
+async def _is_gone(house: House) -> bool:
+    return house.database.is_gone
