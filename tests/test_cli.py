@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from kessai import admin, serving
 from kessai.cli import app
 from kessai.dialects.cybersource.auth import SharedSecret
-from kessai.storage.database import Lock
+from kessai.storage.database import Lock, connect
 from tests.commands import (
     ENVIRONMENT,
     PAN,
@@ -539,3 +540,12 @@ def test_every_command_takes_a_folder_speaks_json_and_explains_itself(path: str,
 
 def test_the_version_is_told(tmp_path: Path) -> None:
     assert re.fullmatch(r"kessai [0-9]+\.[0-9]+\.[0-9]+\n", done(tmp_path, "--version"))
+
+
+def test_a_live_merchant_on_the_simulator_is_refused_at_the_start(tmp_path: Path) -> None:
+    """A-105: however it came there."""
+    folder = tmp_path / "data"
+    run(folder, "merchant", "add", "shop", "--personality", "vpc")
+    with closing(connect(folder / "kessai.db")) as rows:
+        rows.execute("UPDATE merchants SET mode = 'live' WHERE id = 'shop'")
+    assert "live merchant cannot be on the simulator" in refusal(folder, "serve", "--port", "0")
