@@ -222,13 +222,6 @@ class Accounts:
         account.merchant, account.overrides = merchant, overrides
         return describe(account)
 
-    def credentials(self, merchant_id: str) -> tuple[str, SharedSecret]:
-        """The id and key of a live shared secret, for the command that signs a request. Refused where there is none."""
-        for key_id, key in self.get(merchant_id).keys.items():
-            if isinstance(key, SharedSecret):
-                return key_id, key
-        raise Refused(f"the merchant {merchant_id} has no shared secret to sign with")
-
     async def shared_secret(self, merchant_id: str) -> tuple[str, str]:
         """Key id and base64 text of the latest live shared secret, opened for its owner."""
         for row in reversed(await self._rows.keys(merchant_id)):

@@ -15,7 +15,6 @@ from kessai.dialects.document import (
     has_bad_characters,
     mask_pans,
     parse,
-    prune,
     text_of,
 )
 
@@ -195,29 +194,6 @@ def test_whatever_is_read_another_reader_reads_the_same_and_the_rest_is_refused(
         assert json.loads(body, parse_float=str) == document
     else:
         assert isinstance(document, Malformed)
-
-
-@given(document=DOCUMENTS)
-def test_pruning_leaves_no_empty_member_and_changes_no_other(document: dict[str, object]) -> None:
-    def check(before: object, after: object) -> None:
-        if isinstance(before, dict):
-            assert isinstance(after, dict)
-            assert list(after) == [name for name, value in before.items() if value is not None and value != ""]
-            for name, value in after.items():
-                check(before[name], value)
-        elif isinstance(before, list):
-            assert isinstance(after, list)
-            for entry, pruned in zip(before, after, strict=True):
-                check(entry, pruned)
-        else:
-            assert after == before
-
-    check(document, prune(document))
-
-
-def test_pruning_keeps_the_null_entries_of_an_array_and_objects_left_empty() -> None:
-    sent: dict[str, object] = {"bonuses": [{"month": "7", "note": ""}, None], "initiator": {"type": None}, "n": 0}
-    assert prune(sent) == {"bonuses": [{"month": "7"}, None], "initiator": {}, "n": 0}
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,6 @@ def parse(body: bytes) -> dict[str, object] | Malformed:
     return document
 
 
-def prune(document: dict[str, object]) -> dict[str, object]:
-    """The document without absent members: null and the empty text say nothing. Array entries keep their places."""
-    return {name: _pruned(value) for name, value in document.items() if value is not None and value != ""}
-
-
 def text_of(value: object) -> str | None:
     """The text form of a scalar (`true`, `12`, `100.00`); None for what is no scalar: object, array, null."""
     if isinstance(value, str):
@@ -121,12 +116,6 @@ def _number(text: str) -> Number:
     if len(text) > MAX_NUMBER_CHARS or _HUGE_EXPONENT.search(text):
         raise ValueError("number out of range")
     return Number(text)
-
-
-def _pruned(value: object) -> object:
-    if type(value) is dict:
-        return prune(value)
-    return [_pruned(entry) for entry in value] if type(value) is list else value
 
 
 def _is_bad(character: str) -> bool:

@@ -30,8 +30,6 @@ class Operation(Enum):
     """The hold lapses by itself: no message, no caller."""
 
 
-ROOTS: Final = frozenset({Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT})
-"""Operations that begin a payment."""
 SETTLED_BY_BATCH: Final = frozenset({Operation.SALE, Operation.CAPTURE, Operation.REFUND, Operation.CREDIT})
 """Operations that a settlement collects: they move money between merchant and acquirer."""
 

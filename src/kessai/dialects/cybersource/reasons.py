@@ -228,19 +228,11 @@ REFUSALS_OF: Final[Mapping[tuple[Operation, Refusal], Word]] = {
     (Operation.INCREMENT, Refusal.EXPIRED): _NO_PAYMENT,
 }
 """Where one operation has another word than the rest: each lists its own in the public reference."""
-AMOUNT_REFUSALS: Final = frozenset({Refusal.AMOUNT_NOT_POSITIVE})
-CURRENCY_REFUSALS: Final = frozenset({Refusal.CURRENCY_MISMATCH})
 
 INVALID_CARD_TYPE: Final = _refused(
     "INVALID_CARD_TYPE",
     240,
     "Decline - The card type sent is invalid or does not correlate with the credit card number.",
-)
-INVALID_CARD: Final = _refused("INVALID_CARD", 231, "Decline - Invalid account number")
-INVALID_MERCHANT_CONFIGURATION: Final = _refused(
-    "INVALID_MERCHANT_CONFIGURATION",
-    234,
-    "Decline - There is a problem with your CyberSource merchant configuration.",
 )
 
 
