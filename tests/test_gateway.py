@@ -11,7 +11,7 @@ import pytest
 from kessai import books
 from kessai.acquirers.simulator.link import Simulator
 from kessai.app import House
-from kessai.gateway import Circumstances, key_of
+from kessai.gateway import Circumstances, bound_to, claim_of
 from kessai.jobs import reversals, settlement
 from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
@@ -384,7 +384,9 @@ def test_a_key_answers_the_same_bytes_again_and_refuses_another_request(tmp_path
             till = Till(house)
             answers = []
             for request in (b"one", b"one", b"two"):
-                circumstances = Circumstances(key=key_of(till.merchant.id, "POST /x", "key-1", request))
+                circumstances = Circumstances(
+                    claims=(claim_of("POST /x", "key-1", request=bound_to(till.merchant.id, request)),)
+                )
                 answers.append(
                     await house.gateway.perform(
                         till.merchant,

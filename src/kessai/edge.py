@@ -5,11 +5,10 @@ inside becomes an answer of the wire's own form; nothing of it is shown.
 """
 
 import re
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -26,16 +25,17 @@ from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
-from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown, key_of
+from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown, bound_to, claim_of
 from kessai.log import log
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Transaction
+from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency
 from kessai.sandbox import HEADER, NoSuchScenario, scenario
 from kessai.storage.database import DatabaseError
-from kessai.storage.payments import Answer, Key
+from kessai.storage.payments import Answer, Claim
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -44,7 +44,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
 EXPLANATION: Final = "kessai-explain"
 REPLAYED: Final = "kessai-replayed"
-MAX_REPLAYS: Final = 100_000
+KEYS_KEPT: Final = timedelta(days=30)
+"""How long an idempotency key is remembered (R-10)."""
 MOST_EXPLAINED: Final = 1_500
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
@@ -78,9 +79,6 @@ class Edge:
         self._hosts = accepted_hosts
         self._window_s = window_s
         self._wall_clock = wall_clock
-        self._seen: dict[tuple[str, str], float] = {}
-        self._forget_at = 0.0
-        self._merchant_of: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,9 +107,10 @@ class Edge:
         found = match(request.method, request.path)
         if not isinstance(found, Match):
             return _not_routed(found)
-        account = await self._authenticate(request)
-        if isinstance(account, HttpResponse):
-            return account
+        known = await self._authenticate(request)
+        if isinstance(known, HttpResponse):
+            return known
+        account, signature = known
         if found.row.kind is Kind.READ:
             return await self._read_back(account, found)
         if found.row.kind is Kind.DETAILS:
@@ -120,12 +119,12 @@ class Edge:
         refused = _refuse_media(request)
         if refused is not None:
             return refused
-        return await self._perform(account, found, request, correlation)
+        return await self._perform(account, found, request, correlation, signature)
 
     # ---- who calls
 
-    async def _authenticate(self, request: HttpRequest) -> Account | HttpResponse:
-        """The account of a verified request, or the 401."""
+    async def _authenticate(self, request: HttpRequest) -> tuple[Account, tuple[Claim, ...]] | HttpResponse:
+        """The account of a verified request, with what its signature claims; or the 401."""
         now = self._wall_clock()
         claimed = auth.claim(request)
         if isinstance(claimed, auth.Failure):
@@ -138,23 +137,10 @@ class Edge:
         if isinstance(verified, auth.Failure):
             return self._unauthorized(verified, account)
         assert account is not None, "a request of an unknown merchant was verified"
-        if claimed.scheme is auth.Scheme.JWT and request.method in ("POST", "PUT", "PATCH"):
-            used = (verified.key_id, verified.replay_id)
-            if self._was_used(used, verified.expires_at.timestamp()):
-                failure = auth.Failure(auth.Reason.CLAIM, "this token was used before: jti must be fresh")
-                return self._unauthorized(failure, account)
-        return account
-
-    def _was_used(self, token: tuple[str, str], until: float) -> bool:
-        """Whether a token was seen before; it is remembered until it lapses by itself (R-51)."""
-        now = time.time()
-        if len(self._seen) >= MAX_REPLAYS and now >= self._forget_at:
-            self._seen = {seen: end for seen, end in self._seen.items() if end > now}
-            self._forget_at = now + 1
-        if self._seen.get(token, 0) > now:
-            return True
-        self._seen[token] = until
-        return False
+        if request.method not in ("POST", "PUT", "PATCH"):  # clients send the others again by themselves
+            return account, ()
+        since = ids.first_of(now - timedelta(seconds=2 * self._window_s + 60))
+        return account, _repeated(account.merchant, claimed, verified, request, since)
 
     def _unauthorized(self, failure: auth.Failure, account: Account | None) -> HttpResponse:
         """The 401; why, for the log always, in a header for test merchants."""
@@ -196,7 +182,9 @@ class Edge:
 
     # ---- performing
 
-    async def _perform(self, account: Account, found: Match, request: HttpRequest, correlation: str) -> HttpResponse:
+    async def _perform(
+        self, account: Account, found: Match, request: HttpRequest, correlation: str, signature: tuple[Claim, ...]
+    ) -> HttpResponse:
         merchant = account.merchant
         document = parse(request.body)
         if isinstance(document, Malformed):
@@ -221,8 +209,13 @@ class Edge:
             status, body = answers.encode(payment, transaction, decoded.kept)
             return Answer(status, body, answers.masked(body) if decoded.has_pan else None)
 
-        circumstances = Circumstances(correlation=correlation, scenario=asked, key=key)
+        claims = signature if key is None else (key, *signature)
+        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
+        if answer is Refusal.REPEATED:
+            return self._unauthorized(
+                auth.Failure(auth.Reason.REPEATED, f"{answer.value}: jti, or the date, must be fresh"), account
+            )
         if isinstance(answer, Refusal):
             return self._refused(operation, answer, document)
         return HttpResponse(answer.status, answer.body, {REPLAYED: "true"} if answer.is_replay else {})
@@ -275,7 +268,9 @@ class Edge:
         loaded = await self._gateway.payments.load(merchant_id, target)
         return loaded.payment.currency if loaded else None
 
-    def _key(self, account: Account, found: Match, request: HttpRequest, decoded: Request) -> Key | HttpResponse | None:
+    def _key(
+        self, account: Account, found: Match, request: HttpRequest, decoded: Request
+    ) -> Claim | HttpResponse | None:
         """The idempotency key of a request, bound to what it asks: a card as its fingerprint, its CVV not at all."""
         sent = request.header("idempotency-key")
         if sent is None:
@@ -288,7 +283,9 @@ class Edge:
         if isinstance(command, Authorize | Credit):
             asked += self._gateway.vault.fingerprint(account.merchant.id, command.card.pan)
         scope = f"{found.row.method} {request.path.rstrip('/')}"
-        return key_of(account.merchant.id, scope, sent, asked)
+        named = self._without_pan(account.merchant.id, sent)
+        since = ids.first_of(self._wall_clock() - KEYS_KEPT)
+        return claim_of(scope, named, request=bound_to(account.merchant.id, asked), since=since)
 
     # ---- refusing
 
@@ -321,6 +318,20 @@ _REFUSED_FIELDS: Final = {
     Refusal.OTHER_CARD: "pan",
 }
 """Refusals that are about one field, by its neutral name."""
+
+
+def _repeated(
+    merchant: Merchant, claimed: auth.Claim, verified: auth.Verified, request: HttpRequest, since: int
+) -> tuple[Claim, ...]:
+    """The claim by which the exact repeat of a signed request is told (R-52); a jti is always claimed (R-51)."""
+    wanted = merchant.exact_repeat
+    if wanted == "allow" and not claimed.is_for_once:
+        return ()
+    named = f"{verified.key_id}\n{verified.replay_id}"
+    bound = bound_to(merchant.id, f"{request.method} {request.target}\n".encode() + request.body)
+    taken = None if wanted == "answer" else Refusal.REPEATED
+    claim = claim_of("signature", named, request=bound, since=since, taken=taken)
+    return (replace(claim, other=Refusal.REPEATED),)
 
 
 async def _read(scope: Scope, receive: Receive) -> HttpRequest | None:

@@ -43,8 +43,8 @@ from kessai.payment.lifecycle import (
 from kessai.payment.merchant import Merchant
 from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError
-from kessai.storage.payments import Answer, Found, Key, Payments
-from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, SealedCard, SettleUnknown
+from kessai.storage.payments import Answer, Claim, Found, Payments
+from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, Replay, SealedCard, SettleUnknown
 from kessai.vault import Vault
 
 Encode = Callable[[Payment, Transaction], Answer]
@@ -78,7 +78,8 @@ class Circumstances:
 
     correlation: str = ""
     scenario: str | None = None
-    key: Key | None = None
+    claims: tuple[Claim, ...] = ()
+    """What only one request may have: its idempotency key, its signature."""
 
 
 class Gateway:
@@ -122,8 +123,7 @@ class Gateway:
             prepared = self._prepare(found, command, merchant, now)
             if isinstance(prepared, Refusal):
                 # A repeat meets its own first request: what that one did is no reason to refuse (R-10).
-                told = await self.payments.told(merchant.id, circumstances.key) if circumstances.key else None
-                return prepared if told is None else told
+                return await self._told(merchant, circumstances.claims) or prepared
             payment, transaction, card = self._intent(merchant, found, command, prepared, now)
             begun = await self._begin(merchant, payment, transaction, card, circumstances)
             if isinstance(begun, Conflict):
@@ -132,6 +132,14 @@ class Gateway:
                 return begun
             return await self._exchange(merchant, payment, prepared.verdict, transaction, card, circumstances, encode)
         raise Busy
+
+    async def _told(self, merchant: Merchant, claims: tuple[Claim, ...]) -> Answer | Refusal | None:
+        for claim in claims:
+            if claim.taken is None:
+                told = await self.database.write(Replay(merchant.id, claim))
+                if told is not None:
+                    return told
+        return None
 
     # ---- before commit 1
 
@@ -196,9 +204,6 @@ class Gateway:
     ) -> Conflict | Answer | Refusal | None:
         """Commit 1. None: begun."""
         is_new = transaction.id == payment.id
-        terms = merchant.terms
-        names_original = transaction.operation in (Operation.REVERSAL, Operation.VOID)
-        days, minutes = terms.unique_transaction_id_days, terms.unique_reference_minutes
         target = payment.find(transaction.target) if transaction.target is not None else None
         write = Begin(
             payment=payment,
@@ -206,7 +211,7 @@ class Gateway:
             lease=self.lease,
             correlation=circumstances.correlation,
             card=self._seal(merchant, payment, card) if is_new and card is not None else None,
-            key=circumstances.key,
+            claims=circumstances.claims + _unique(merchant, transaction, is_new=is_new),
             takes_over=(
                 Job(
                     id=self.new_id(),
@@ -216,12 +221,6 @@ class Gateway:
                 )
                 if target is not None and target.status is Status.PENDING
                 else None
-            ),
-            unique_transaction_id_since=(
-                transaction.requested_at - timedelta(days=days) if days and not names_original else None
-            ),
-            unique_reference_since=(
-                ids.first_of(transaction.requested_at - timedelta(minutes=minutes)) if minutes and is_new else None
             ),
         )
         try:
@@ -448,7 +447,30 @@ def log_outcome(merchant: Merchant, done: Transaction) -> None:
     )
 
 
-def key_of(merchant_id: str, scope: str, key: str, request: bytes) -> Key:
-    """An idempotency key within its scope (operation and path), bound to what was asked (R-10)."""
-    hashed = hashlib.blake2b(f"{scope}\n{key}".encode(), digest_size=16, person=b"kessai key").digest()
-    return Key(hashed, hashlib.blake2b(request, key=merchant_id.encode()[:64], digest_size=16).digest())
+def claim_of(kind: str, text: str, *, request: bytes = b"", since: int = 0, taken: Refusal | None = None) -> Claim:
+    """A claim to something named by a text, unique within its kind (R-10, R-52)."""
+    hashed = hashlib.blake2b(f"{kind}\n{text}".encode(), digest_size=16, person=b"kessai claim").digest()
+    return Claim(hashed, request, since, taken)
+
+
+def bound_to(merchant_id: str, request: bytes) -> bytes:
+    """What binds a claim to a request, without its CVV."""
+    return hashlib.blake2b(request, key=merchant_id.encode()[:64], digest_size=16).digest()
+
+
+def _unique(merchant: Merchant, transaction: Transaction, *, is_new: bool) -> tuple[Claim, ...]:
+    """Claims to what the merchant's terms allow once in a while: its own transaction id, its reference."""
+    terms, now = merchant.terms, ids.made_at(transaction.id)
+    claims: tuple[Claim, ...] = ()
+    named = transaction.merchant_transaction_id
+    if named and terms.unique_transaction_id_days and transaction.operation not in _NAMES_ITS_ORIGINAL:
+        since = ids.first_of(now - timedelta(days=terms.unique_transaction_id_days))
+        claims += (claim_of("transaction id", named, since=since, taken=Refusal.DUPLICATE_TRANSACTION_ID),)
+    if is_new and transaction.reference and terms.unique_reference_minutes:
+        since = ids.first_of(now - timedelta(minutes=terms.unique_reference_minutes))
+        claims += (claim_of("reference", transaction.reference, since=since, taken=Refusal.DUPLICATE_REFERENCE),)
+    return claims
+
+
+_NAMES_ITS_ORIGINAL: Final = frozenset({Operation.REVERSAL, Operation.VOID})
+"""Operations whose merchant's transaction id is the original's."""

@@ -116,6 +116,7 @@ class Refusal(Enum):
     IN_PROGRESS = "the first request with this key has not ended yet"
     OUTCOME_UNKNOWN = "the outcome of the first request with this key is not known"
     KEY_REUSED = "the key was used before for another request"
+    REPEATED = "this signed request was sent before"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

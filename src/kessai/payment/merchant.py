@@ -48,6 +48,9 @@ class Terms:
     """Days during which a merchant's transaction id may not be used again; 0: not checked."""
     unique_reference_minutes: int = 0
     """Minutes during which a merchant's reference may not be used again; 0: not checked."""
+    exact_repeat: Literal["by-mode", "answer", "refuse", "allow"] = "by-mode"
+    """What the exact repeat of a signed request gets: the stored answer, a refusal, or another execution. By mode: live
+    merchants get the answer, test merchants another execution, since two wanted requests of one second look alike."""
     review_avs: frozenset[str] = frozenset({"N"})
     """Address results that put an approved authorization into review."""
     cutoff: str = "23:00"
@@ -83,6 +86,12 @@ class Merchant:
     personality: str
     mode: Mode = Mode.TEST
     terms: Terms = field(default_factory=Terms)
+
+    @property
+    def exact_repeat(self) -> str:
+        """`answer`, `refuse` or `allow` (R-52)."""
+        by_mode = "allow" if self.mode is Mode.TEST else "answer"
+        return by_mode if self.terms.exact_repeat == "by-mode" else self.terms.exact_repeat
 
     @property
     def is_test(self) -> bool:

@@ -1,4 +1,4 @@
-"""Payments, transactions, entries, idempotency keys as rows: what is read of them, and how rows become values."""
+"""Payments, transactions, entries, claims as rows: what is read of them, and how rows become values."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,22 +39,35 @@ class Answer:
     body: bytes
     stored: bytes | None = None
     is_replay: bool = False
-    """Whether this is what an earlier request with the same key was told."""
+    """Whether this is what an earlier request with the same claim was told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """An idempotency key, hashed with its scope, and a keyed hash of the request that it belongs to."""
+class Claim:
+    """Something that one transaction has at a time: an idempotency key, a signature, a merchant's own id.
+
+    Written with the intent, so that of two who want the same one begins. It holds for as long as its window lasts.
+    """
 
     key: bytes
-    request: bytes
+    """Hash of what is claimed, with its kind and scope."""
+    request: bytes = b""
+    """Keyed hash of the request that the claim is bound to; empty: to none."""
+    since: int = 0
+    """The smallest transaction id whose claim still holds: an older one is taken over."""
+    taken: Refusal | None = None
+    """What a request is told whose claim is taken; None: what the one that has it was answered."""
+    other: Refusal = Refusal.KEY_REUSED
+    """What is told where the claim is bound to another request."""
 
 
-def told_before(row: Row, key: Key) -> Answer | Refusal:
-    """What the first request with a key was told, or why this one cannot be told the same."""
+def told_before(row: Row, claim: Claim) -> Answer | Refusal:
+    """What the first request with a claim was told, or why this one cannot be told the same."""
+    if claim.taken is not None:
+        return claim.taken
     request, status, answer_status, answer = row
-    if bytes(request) != key.request:
-        return Refusal.KEY_REUSED
+    if bytes(request) != claim.request:
+        return claim.other
     if status == "pending":
         return Refusal.IN_PROGRESS
     if answer is None:  # a crash came between the exchange and its outcome
@@ -106,11 +119,6 @@ class Payments:
 
     def __init__(self, database: Database) -> None:
         self._read = database.read
-
-    async def told(self, merchant_id: str, key: Key) -> Answer | Refusal | None:
-        """What an earlier request with this key was told; None where the key is not in use."""
-        rows = await self._read("read_key", {"merchant_id": merchant_id, "key": key.key})
-        return told_before(rows[0], key) if rows else None
 
     async def load(self, merchant_id: str, transaction_id: int) -> Found | None:
         """The payment that a transaction belongs to; None when the merchant has no such transaction."""

@@ -14,7 +14,7 @@ from kessai.payment.lifecycle import Payment, Refusal, Status, Transaction
 from kessai.payment.settle import Batch
 from kessai.storage.compact import pack
 from kessai.storage.database import Run
-from kessai.storage.payments import Answer, Key, encode_json, from_ms, to_ms, told_before
+from kessai.storage.payments import Answer, Claim, encode_json, to_ms, told_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +39,24 @@ class Begin:
     correlation: str
     card: SealedCard | None = None
     """Given for a new payment only."""
-    key: Key | None = None
+    claims: tuple[Claim, ...] = ()
     takes_over: "Job | None" = None
     """The clean-up of an open transaction that this one undoes: its own road will find that it came too late."""
-    unique_transaction_id_since: datetime | None = None
-    unique_reference_since: int | None = None
-    """The smallest id that may be compared with."""
 
     def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
         merchant, transaction = self.payment.merchant_id, self.transaction
-        if self.key is not None:
-            earlier = _claim_key(run, merchant, self.key, transaction.id)
-            if earlier is not None:
-                return earlier
-        refusal = self._duplicate(run)
-        if refusal is not None:
-            _forget_key(run, merchant, self.key)
-            return refusal
+        for index, claim in enumerate(self.claims):
+            if not run("claim", _claim_row(merchant, claim) | {"transaction_id": transaction.id}):
+                _forget(run, merchant, self.claims[:index])
+                (row,) = run("read_claim", _claim_row(merchant, claim))
+                return told_before(row, claim)
         if transaction.id == transaction.payment_id:
             run("begin_payment", _payment_row(self.payment, self.card))
         elif not run(
             "claim_payment",
             {"merchant_id": merchant, "id": self.payment.id, "version": self.payment.version},
         ):
-            _forget_key(run, merchant, self.key)
+            _forget(run, merchant, self.claims)
             return Conflict()
         if self.takes_over is not None:
             given_up = {
@@ -71,50 +65,33 @@ class Begin:
                 "concluded_at": to_ms(transaction.requested_at),
             }
             if not run("give_up_pending", given_up):  # its own road was faster: this was prepared from what is past
-                _forget_key(run, merchant, self.key)
+                _forget(run, merchant, self.claims)
                 return Conflict()
             enqueue(run, merchant, (self.takes_over,))  # if this one fails, somebody must settle it all the same
         run("begin_transaction", _transaction_row(merchant, transaction, self.lease, self.correlation))
         return None
 
-    def _duplicate(self, run: Run) -> Refusal | None:
-        transaction = self.transaction
-        if self.unique_transaction_id_since is not None and transaction.merchant_transaction_id:
-            rows = run(
-                "find_by_merchants_id",
-                {
-                    "merchant_id": self.payment.merchant_id,
-                    "merchant_transaction_id": transaction.merchant_transaction_id,
-                },
-            )
-            if rows and from_ms(rows[0][2]) >= self.unique_transaction_id_since:
-                return Refusal.DUPLICATE_TRANSACTION_ID
-        if self.unique_reference_since is not None and transaction.reference:
-            rows = run(
-                "find_by_reference",
-                {
-                    "merchant_id": self.payment.merchant_id,
-                    "since": self.unique_reference_since,
-                    "reference": transaction.reference,
-                },
-            )
-            if rows:
-                return Refusal.DUPLICATE_REFERENCE
-        return None
+
+def _claim_row(merchant: str, claim: Claim) -> dict[str, object]:
+    return {"merchant_id": merchant, "key": claim.key, "request": claim.request, "since": claim.since}
 
 
-def _claim_key(run: Run, merchant: str, key: Key, transaction_id: int) -> Answer | Refusal | None:
-    claim = {"merchant_id": merchant, "key": key.key, "request": key.request, "transaction_id": transaction_id}
-    if run("claim_key", claim):
-        return None
-    (row,) = run("read_key", {"merchant_id": merchant, "key": key.key})
-    return told_before(row, key)
-
-
-def _forget_key(run: Run, merchant: str, key: Key | None) -> None:
+def _forget(run: Run, merchant: str, claims: Sequence[Claim]) -> None:
     """A request that was not executed leaves nothing behind (R-10)."""
-    if key is not None:
-        run("forget_key", {"merchant_id": merchant, "key": key.key})
+    for claim in claims:
+        run("forget_claim", {"merchant_id": merchant, "key": claim.key})
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What an earlier request with this claim was told; None where it is free. It locks what it reads (R-9)."""
+
+    merchant_id: str
+    claim: Claim
+
+    def apply(self, run: Run) -> Answer | Refusal | None:
+        rows = run("read_claim", _claim_row(self.merchant_id, self.claim))
+        return told_before(rows[0], self.claim) if rows else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

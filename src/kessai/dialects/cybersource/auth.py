@@ -83,6 +83,7 @@ class Reason(Enum):
     DATE = "date"
     DIGEST = "digest"
     CLAIM = "claim"
+    REPEATED = "repeated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,11 @@ class Claim:
     issuer: str | None = None
     """Who owns the key, where the request says so (JWT version 2): the merchant or its portfolio."""
     parts: SignedRequest | jwt.Token = field(repr=False)
+
+    @property
+    def is_for_once(self) -> bool:
+        """Whether it carries an id (`jti`) that no other request may carry (R-51)."""
+        return isinstance(self.parts, jwt.Token) and self.parts.claims.jti is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

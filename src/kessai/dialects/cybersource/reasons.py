@@ -203,6 +203,13 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
         "Declined - The first request with this idempotency key has not ended yet.",
     ),
     Refusal.OUTCOME_UNKNOWN: SERVER_TIMEOUT,
+    Refusal.REPEATED: Word(
+        401,
+        "UNAUTHORIZED",
+        "DUPLICATE_REQUEST",
+        104,
+        "Declined - This signed request was sent before.",
+    ),
     Refusal.KEY_REUSED: Word(
         400,
         "INVALID_REQUEST",

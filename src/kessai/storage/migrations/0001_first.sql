@@ -107,7 +107,7 @@ CREATE TABLE settlements (
     PRIMARY KEY (merchant_id, id)
 );
 
-CREATE TABLE idempotency (
+CREATE TABLE claims (
     merchant_id TEXT NOT NULL,
     key BYTEA NOT NULL,
     request BYTEA NOT NULL,

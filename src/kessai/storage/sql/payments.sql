@@ -61,12 +61,6 @@ SELECT id, payment_id, requested_at
  ORDER BY id DESC
  LIMIT 1;
 
--- find_by_reference --
--- The latest new payments since an instant, newest first, to compare references with.
-SELECT id FROM transactions
- WHERE merchant_id = :merchant_id AND id >= :since AND reference = :reference AND id = payment_id
- LIMIT 1;
-
 -- load_payment --
 SELECT version, brand, pan_prefix, pan_suffix, expiry, expires_at, card
   FROM payments
@@ -97,21 +91,34 @@ SELECT transaction_id, line, account, currency, amount, posted_at
  WHERE merchant_id = :merchant_id AND transaction_id = :transaction_id
  ORDER BY line;
 
--- claim_key --
--- One row back: the key is ours. None: it was used before; read_key tells by whom.
-INSERT INTO idempotency (merchant_id, key, request, transaction_id)
+-- claim --
+-- One row back: the claim is ours, fresh or lapsed. None: it is taken; read_claim tells by whom.
+INSERT INTO claims (merchant_id, key, request, transaction_id)
 VALUES (:merchant_id, :key, :request, :transaction_id)
-ON CONFLICT (merchant_id, key) DO NOTHING
+ON CONFLICT (merchant_id, key) DO UPDATE
+   SET request = excluded.request, transaction_id = excluded.transaction_id
+ WHERE claims.transaction_id < :since
 RETURNING transaction_id;
 
--- forget_key --
--- A request that was refused before it was executed leaves no key behind.
-DELETE FROM idempotency WHERE merchant_id = :merchant_id AND key = :key;
+-- forget_claim --
+-- A request that was refused before it was executed leaves no claim behind.
+DELETE FROM claims WHERE merchant_id = :merchant_id AND key = :key;
 
--- read_key --
-SELECT i.request, t.status, t.answer_status, t.answer
-  FROM idempotency i JOIN transactions t ON t.merchant_id = i.merchant_id AND t.id = i.transaction_id
- WHERE i.merchant_id = :merchant_id AND i.key = :key;
+-- read_claim --
+SELECT c.request, t.status, t.answer_status, t.answer
+  FROM claims c JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
+ WHERE c.merchant_id = :merchant_id AND c.key = :key AND c.transaction_id >= :since;
+
+-- claims_page --
+-- Claims in order of their keys, a page at a time, with the transaction that holds each.
+SELECT key, transaction_id FROM claims
+ WHERE merchant_id = :merchant_id AND key > :after
+ ORDER BY key
+ LIMIT :most;
+
+-- purge_claim --
+-- A claim that has lapsed for good, unless somebody took it over meanwhile.
+DELETE FROM claims WHERE merchant_id = :merchant_id AND key = :key AND transaction_id = :transaction_id;
 
 -- pending_transactions --
 -- Intents without an outcome: of a process that is gone, or older than any exchange can be.
