@@ -2,19 +2,27 @@
 
 DATA ?= data
 PORT ?= 8080
+DATABASE ?=
 ARGS ?=
 
 # Debian packages without which tests would not run.
-SYSTEM_PACKAGES ?=
+SYSTEM_PACKAGES ?= postgresql
 
-.PHONY: help serve install test check docs lock
+# What `make bench` measures, and with which Debian packages.
+BENCH_PACKAGES ?= wrk postgresql
+ENGINES ?= sqlite postgresql
+CONNECTIONS ?= 1 16 64
+SECONDS ?= 5
+ROWS ?= 0
+
+.PHONY: help serve install test check docs bench lock
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-15s %s\n", $$1, $$2 }'
 
-serve: ## Serve a sandbox on http://127.0.0.1:8080 (PORT=8080 DATA=data ARGS=...)
+serve: ## Serve a sandbox on http://127.0.0.1:8080 (PORT=8080 DATA=data DATABASE=postgresql://... ARGS=...)
 	@sh scripts/setup.sh base
-	@exec .venv/bin/kessai serve --data "$(DATA)" --port "$(PORT)" $(ARGS)
+	@$(if $(DATABASE),KESSAI_DATABASE="$(DATABASE)") exec .venv/bin/kessai serve --data "$(DATA)" --port "$(PORT)" $(ARGS)
 
 install: ## Set up .venv with Kessai in it (PYTHON=/path/to/python3 to choose one)
 	@sh scripts/setup.sh base
@@ -31,6 +39,11 @@ check: ## Check everything with what is installed: lint, format, types, tests
 
 docs: ## Print the tables into the documents
 	@.venv/bin/python -m kessai.reference
+
+bench: ## Measure the gateway on this machine (ROWS=0 CONNECTIONS="1 16 64" SECONDS=5 ENGINES="sqlite postgresql")
+	@sh scripts/setup.sh system $(BENCH_PACKAGES)
+	@sh scripts/setup.sh base
+	@exec .venv/bin/python -m bench.run --engine $(ENGINES) --connections $(CONNECTIONS) --seconds $(SECONDS) --rows $(ROWS) $(ARGS)
 
 lock: ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	@sh scripts/setup.sh lock

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,8 @@ COMMAND: Final = (sys.executable, "-m", "kessai")
 ENVIRONMENT: Final = {name: value for name, value in os.environ.items() if not name.startswith("KESSAI_")} | {
     "COLUMNS": "160"
 }
+
+_NO: Final[Mapping[str, str]] = {}
 
 PAN: Final = "4111111111111111"
 BILL_TO: Final = {
@@ -153,11 +155,13 @@ class Gateway:
 
 
 @contextmanager
-def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`kessai serve` on a port of the system's choice; stopped in an orderly way, with status 0."""
+def started(
+    folder: Path, *options: str, settings: Mapping[str, str] = _NO, ends: int = 0
+) -> Iterator[subprocess.Popen[str]]:
+    """`kessai serve` on a port of the system's choice; stopped in an orderly way, unless it `ends` otherwise."""
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", *options],
-        env=ENVIRONMENT | {"KESSAI_DATA": str(folder)},
+        env={**ENVIRONMENT, "KESSAI_DATA": str(folder), **settings},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -169,12 +173,12 @@ def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
         process.send_signal(signal.SIGTERM)
         process.stdout.close()
         status = process.wait(30)
-    assert status == 0
+    assert status == ends
 
 
 @contextmanager
-def gateway(folder: Path, *options: str) -> Iterator[Gateway]:
-    """A gateway that has told, in one line of JSON, that it takes requests."""
-    with started(folder, "--json", *options) as process:
+def gateway(folder: Path, *options: str, settings: Mapping[str, str] = _NO, ends: int = 0) -> Iterator[Gateway]:
+    """A gateway that has told, in one line of JSON, that it takes requests; `settings` are of its environment."""
+    with started(folder, "--json", *options, settings=settings, ends=ends) as process:
         assert process.stdout is not None
         yield Gateway(folder, process, json.loads(process.stdout.readline()))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,8 @@ from kessai.payment.lifecycle import Command, Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
 from kessai.storage.payments import Answer
+from kessai.storage.sqlite import connect
+from tests import postgres
 
 USD = Currency.of("USD")
 VISA = Card(pan=Pan("4111111111111111"), expiry=Expiry(2031, 12), brand=Brand.VISA, security_code=SecurityCode("123"))
@@ -63,14 +65,26 @@ class Till:
         return found.payment
 
 
+async def by_hand(house: House, statement: str) -> None:
+    """Change rows past everything that guards them, as somebody with the database's own tools could."""
+    url = house.settings.database
+    if url:
+        await postgres.execute(url, statement)
+        return
+    with closing(connect(house.folder / "kessai.db", guarded=False)) as connection:
+        connection.execute(statement)
+
+
 @asynccontextmanager
 async def opened(
-    folder: Path, *, clock: Callable[[], datetime] | None = None, works: bool = True
+    folder: Path,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    works: bool = True,
+    settings: str = "acquirer_deadline_s = 0.2\n",
 ) -> AsyncIterator[House]:
-    """A house with its worker, deadlines short enough for tests."""
-    (folder / "kessai.toml").write_text(
-        "acquirer_deadline_s = 0.2\nclean_up_first_s = 0.05\nclean_up_longest_s = 0.2\n", "utf-8"
-    )
+    """A house with its worker, deadlines short enough for tests; `settings` are lines of its TOML file."""
+    (folder / "kessai.toml").write_text(f"clean_up_first_s = 0.05\nclean_up_longest_s = 0.2\n{settings}", "utf-8")
     house = await open_house(folder, clock=clock or Clock())
     await house.worker.recover()
     worker = asyncio.create_task(house.worker.run()) if works else None

@@ -21,9 +21,15 @@ from kessai.payment.lifecycle import Failed, Operation, Outcome, Reason, Refusal
 from kessai.payment.reverse import Reverse
 from kessai.payment.void import Void
 from kessai.storage import database as storage
-from kessai.storage.database import CommitUnknown, Sqlite, connect
+from kessai.storage import sqlite
+from kessai.storage.database import CommitUnknown
+from kessai.storage.postgres import Postgres
+from kessai.storage.sqlite import Sqlite, connect
 from kessai.storage.writes import Finish
+from tests.conftest import on_both_engines, on_sqlite
 from tests.houses import Clock, Till, opened, until, usd
+
+pytestmark = on_both_engines
 
 
 @dataclass
@@ -234,6 +240,7 @@ def test_what_cannot_lapse_does_not_keep_the_rest_from_it(tmp_path: Path, monkey
     async def main() -> None:
         clock = Clock()
         async with opened(tmp_path, clock=clock, works=False) as house:
+            assert isinstance(house.database, Sqlite | Postgres)
             monkeypatch.setitem(house.database.queries, "expiring", _small_pages(house.database))
             till = Till(house)
             for _ in range(5):
@@ -246,7 +253,7 @@ def test_what_cannot_lapse_does_not_keep_the_rest_from_it(tmp_path: Path, monkey
     asyncio.run(main())
 
 
-def _small_pages(database: Sqlite) -> Any:
+def _small_pages(database: Sqlite | Postgres) -> Any:
     query = database.queries["expiring"]
     return storage.Query(query.sql.replace("LIMIT 200", "LIMIT 2"), query.names)
 
@@ -287,6 +294,7 @@ def test_a_void_gives_back_what_its_capture_took_even_after_an_over_capture(tmp_
     asyncio.run(main())
 
 
+@on_sqlite
 def test_a_store_whose_reopening_fails_too_says_unknown_and_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,7 +317,7 @@ def test_a_store_whose_reopening_fails_too_says_unknown_and_recovers(
                 raise error
             return connect(path, **more)
 
-        monkeypatch.setattr(storage, "connect", fails_once)
+        monkeypatch.setattr(sqlite, "connect", fails_once)
         with pytest.raises(storage.Unavailable):
             await store.write(Add())
         await store.write(Add())
@@ -319,6 +327,7 @@ def test_a_store_whose_reopening_fails_too_says_unknown_and_recovers(
     asyncio.run(main())
 
 
+@on_sqlite
 def test_a_file_that_was_removed_takes_no_more_payments(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path, works=False) as house:

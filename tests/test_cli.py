@@ -25,8 +25,9 @@ from cryptography.x509.oid import NameOID
 from kessai import admin, serving
 from kessai.cli import app
 from kessai.dialects.cybersource.auth import SharedSecret
-from kessai.storage.database import Lock, connect
+from kessai.storage.sqlite import Lock, connect
 from tests.commands import (
+    COMMAND,
     ENVIRONMENT,
     PAN,
     Gateway,
@@ -549,3 +550,27 @@ def test_a_live_merchant_on_the_simulator_is_refused_at_the_start(tmp_path: Path
     with closing(connect(folder / "kessai.db")) as rows:
         rows.execute("UPDATE merchants SET mode = 'live' WHERE id = 'shop'")
     assert "live merchant cannot be on the simulator" in refusal(folder, "serve", "--port", "0")
+
+
+# ---- the acquirer apart
+
+
+def test_the_acquirer_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
+    line = [*COMMAND, "acquirer", "--port", "0", "--book", str(tmp_path / "their.book"), "--json"]
+    apart = subprocess.Popen(line, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert apart.stdout is not None
+    try:
+        address = json.loads(apart.stdout.readline())["address"]
+        with gateway(tmp_path / "data", settings={"KESSAI_ACQUIRER": address}) as found:
+            found.capture(found.pay())
+            assert document(found.folder, "verify", "--book", str(tmp_path / "their.book"))["findings"] == []
+    finally:
+        apart.terminate()
+        apart.stdout.close()
+        assert apart.wait(20) == 0
+    assert (tmp_path / "their.book").stat().st_size > 0
+
+
+def test_card_numbers_do_not_travel_in_the_clear_by_accident(tmp_path: Path) -> None:
+    said = refusal(tmp_path / "data", "acquirer", "--host", "0.0.0.0", "--port", "0")
+    assert said == "card numbers would travel in the clear to 0.0.0.0."

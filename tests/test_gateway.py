@@ -1,12 +1,12 @@
 """The road under failure: unknown outcomes are cleaned up, races have one winner, a crash loses nothing."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from kessai import books
 from kessai.acquirers.simulator.link import Simulator
@@ -21,8 +21,12 @@ from kessai.payment.reverse import Reverse
 from kessai.payment.transitions import State, state_of
 from kessai.payment.void import Void
 from kessai.storage.payments import Answer
+from kessai.storage.sqlite import Sqlite
 from kessai.storage.writes import Begin, Finish
-from tests.houses import VISA, Clock, Till, opened, until, usd
+from tests.conftest import on_both_engines, on_sqlite
+from tests.houses import VISA, Clock, Till, by_hand, opened, until, usd
+
+pytestmark = on_both_engines
 
 LOST = ["answer-lost", "no-answer", "late-answer", "time-out"]
 
@@ -232,12 +236,14 @@ def test_an_outcome_is_concluded_once(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@on_sqlite
 def test_a_commit_that_fails_is_never_acknowledged_and_leaves_no_open_intent(tmp_path: Path) -> None:
     """R-7."""
 
     async def main() -> None:
         async with opened(tmp_path, works=False) as house:
             till = Till(house)
+            assert isinstance(house.database, Sqlite)
             house.database._writer.set_commit_hook(lambda: True)
             with pytest.raises(Exception, match="a commit failed"):
                 await till.authorize()
@@ -271,7 +277,7 @@ def test_a_settlement_collects_once_and_ends_the_time_for_voids(tmp_path: Path) 
             late = await till.do(Refund(target=captured.id, amount=usd(6_000)))
             assert isinstance(late, Transaction)
             assert await is_proven(house)
-            house.database._writer.execute("UPDATE settlements SET captured = captured + 1")
+            await by_hand(house, "UPDATE settlements SET captured = captured + 1")
             (finding,) = (await books.check(house.database)).findings
             assert (finding.what, finding.transaction) == ("settlement", batch.id)
 
@@ -344,8 +350,7 @@ def test_a_change_by_hand_is_found_and_named(tmp_path: Path, statement: str, wha
         async with opened(tmp_path, works=False) as house:
             done = await Till(house).authorize()
             assert await is_proven(house)
-            house.database._writer.authorizer = None
-            house.database._writer.execute(statement)
+            await by_hand(house, statement)
             findings = (await books.check(house.database)).findings
             assert what in {finding.what for finding in findings}
             assert {done.id, -5} & {finding.transaction for finding in findings}

@@ -187,6 +187,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("sent", "status"), REFUSED.values(), ids=REFUSED)
 def test_refuses_and_closes(sent: bytes, status: int) -> None:
+    """A-90, A-91."""
     assert statuses(exchange(sent)) == [status]
 
 
@@ -385,6 +386,7 @@ def test_a_slow_client_is_closed_at_the_deadline(parts: tuple[bytes, ...], expec
 
 
 def test_slow_clients_do_not_hold_up_the_others() -> None:
+    """A-91, T-17."""
     async def talk() -> float:
         async with serving(limits=Limits(head_s=0.5)) as (port, _, _):
             slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
@@ -521,6 +523,7 @@ def test_a_port_in_use_is_said_in_one_sentence() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_plain_http_is_for_loopback(host: str) -> None:
+    """A-15."""
     with pytest.raises(NotLoopback, match=r"^Plain http is for loopback only"):
         listen(Settings(host=host, port=0))
 

@@ -203,6 +203,7 @@ def test_offers_no_suite_without_aead(made: tuple[Path, Path, Path]) -> None:
 
 
 def test_tls_1_2_without_aead_is_refused(made: tuple[Path, Path, Path]) -> None:
+    """A-15."""
     client = ssl.create_default_context(cafile=made[2])
     client.maximum_version = ssl.TLSVersion.TLSv1_2
     client.set_ciphers("ECDHE-ECDSA-AES128-SHA256")
@@ -211,6 +212,7 @@ def test_tls_1_2_without_aead_is_refused(made: tuple[Path, Path, Path]) -> None:
 
 
 def test_tls_1_1_is_refused(made: tuple[Path, Path, Path]) -> None:
+    """A-15."""
     client = ssl.create_default_context(cafile=made[2])
     client.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():

@@ -59,6 +59,7 @@ def test_a_secret_opens_as_it_was_sealed(plaintext: bytes, row: str, column: str
 
 
 def test_a_sealed_card_shows_neither_the_number_nor_its_length() -> None:
+    """A-66."""
     sealed = [RING.seal_card("shop", 1, Pan(digits), EXPIRY) for digits in (DIGITS, "4", "6" * 20)]
     assert len({len(one) for one in sealed}) == 1
     assert all(form not in sealed[0] for form in (DIGITS.encode(), bytes.fromhex(DIGITS)))
@@ -107,6 +108,7 @@ def test_an_opened_card_has_no_security_code() -> None:
 
 @pytest.mark.parametrize(("merchant", "row"), [("other", 7), ("shop", 8), ("shop", 70), ("shop", -7)])
 def test_a_moved_card_does_not_open(merchant: str, row: int) -> None:
+    """A-62."""
     sealed = RING.seal_card("shop", 7, PAN, EXPIRY)
     with pytest.raises(CannotOpen):
         RING.open_card(merchant, row, sealed)
@@ -123,12 +125,14 @@ def test_a_moved_card_does_not_open(merchant: str, row: int) -> None:
     ],
 )
 def test_a_moved_secret_does_not_open(merchant: str, row: str, column: str) -> None:
+    """A-62."""
     sealed = RING.seal_secret("shop", "12", "secret", b"shared")
     with pytest.raises(CannotOpen):
         RING.open_secret(merchant, row, column, sealed)
 
 
 def test_a_keyset_of_one_merchant_does_not_load_for_another() -> None:
+    """A-62."""
     ring = Vault(KeyEncryptionKey(RAW))
     with pytest.raises(CannotOpen):
         ring.load("shop2", SHOP)
@@ -152,6 +156,7 @@ def test_a_missing_keyset_is_said_by_its_purpose(purpose: Purpose) -> None:
 
 
 def test_no_flipped_bit_opens_a_card() -> None:
+    """A-63."""
     sealed = RING.seal_card("shop", 7, PAN, EXPIRY)
     for place in range(len(sealed) * 8):
         flipped = bytearray(sealed)
@@ -162,6 +167,7 @@ def test_no_flipped_bit_opens_a_card() -> None:
 
 
 def test_nothing_cut_short_or_made_longer_opens() -> None:
+    """A-63."""
     sealed = RING.seal_secret("shop", "1", "secret", b"shared")
     for changed in [sealed[:length] for length in range(len(sealed))] + [sealed + b"\0", b"\0" + sealed]:
         with pytest.raises(CannotOpen):
@@ -198,12 +204,13 @@ def test_a_failure_to_open_carries_no_value() -> None:
 
 
 def test_the_same_card_is_never_sealed_the_same_and_every_seal_counts() -> None:
+    """A-64."""
     ring = Vault(KeyEncryptionKey(RAW))
     ring.load("shop", SHOP, used={Purpose.CARD: 500})
-    sealed = {ring.seal_card("shop", 7, PAN, EXPIRY) for _ in range(1_000)}
+    sealed = {ring.seal_card("shop", 7, PAN, EXPIRY) for _ in range(10_000)}
     nonces = {one[6:18] for one in sealed}
-    assert (len(sealed), len(nonces)) == (1_000, 1_000)
-    assert ring.seals("shop") == {Purpose.CARD: 1_500, Purpose.SECRET: 0}
+    assert (len(sealed), len(nonces)) == (10_000, 10_000)
+    assert ring.seals("shop") == {Purpose.CARD: 10_500, Purpose.SECRET: 0}
 
 
 def test_a_key_refuses_to_seal_at_its_limit_but_opens() -> None:
@@ -220,6 +227,7 @@ def test_a_key_refuses_to_seal_at_its_limit_but_opens() -> None:
 
 
 def test_a_wrong_key_is_called_wrong_and_loads_nothing() -> None:
+    """A-65."""
     ring = Vault(KeyEncryptionKey(bytes(32)))
     with pytest.raises(WrongKey) as refused:
         ring.load("shop", SHOP)

@@ -52,6 +52,7 @@ class Accounts:
         self._rows = Merchants(database)
         self._vault = vault
         self._accounts: dict[str, Account] = {}
+        self._version = 0
         self.changing = asyncio.Lock()
         """Held over every change, so that two orders about one merchant come one after the other."""
 
@@ -75,12 +76,27 @@ class Accounts:
 
     async def load(self) -> None:
         """Read every merchant and open its keys. A wrong key-encryption key shows here, before any port is open."""
+        version = await self._newest()
         for row in await self._rows.all():
             account = Account(_merchant(row), msgspec.json.decode(row.terms), row.settled_until)
-            keysets = await self._rows.keysets(row.id)
-            self._vault.load(row.id, {Purpose(name): sealed for name, sealed in keysets.items()})
-            self._accounts[row.id] = account
+            if not self._vault.knows(row.id):
+                keysets = await self._rows.keysets(row.id)
+                self._vault.load(row.id, {Purpose(name): sealed for name, sealed in keysets.items()})
             await self._load_keys(account)
+            self._accounts[row.id] = account
+        self._version = version
+
+    async def _newest(self) -> int:
+        rows = await self._database.read("changes_version", {})
+        return int(rows[0][0]) if rows else 0
+
+    async def refresh(self) -> bool:
+        """Read everything again if any process has changed a merchant or a key since. Whether one had."""
+        if await self._newest() == self._version:
+            return False
+        async with self.changing:
+            await self.load()
+        return True
 
     async def _load_keys(self, account: Account) -> None:
         merchant_id = account.merchant.id

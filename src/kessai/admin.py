@@ -16,17 +16,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kessai import accounts, books, ids, story
+from kessai import accounts, backup, books, config, ids, story, verify
 from kessai.accounts import Refused
-from kessai.app import House, open_house
+from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
 from kessai.log import log, traceback_of
 from kessai.payment.money import CURRENCIES, Money
 from kessai.storage.database import DatabaseError
-from kessai.storage.queue import Queue
+from kessai.storage.queue import DriveJob, Queue
 
 SOCKET: Final = "admin.sock"
 LINE_BYTES: Final = 64 * 1024 * 1024
+
+MOST_TOLD: Final = 100
+"""Findings in one answer."""
 
 Order = Callable[..., Awaitable[object]]
 _TICK: Final = timedelta(milliseconds=1)
@@ -120,11 +123,27 @@ async def settle(house: House, merchant: str | None = None) -> object:
 
 async def ledger_check(house: House) -> object:
     """Recompute the books; `findings` is empty where they are as they should be."""
-    report = await books.check(house.database)
+    return _report(await books.confirmed(lambda: books.check(house.database, rests=bool(house.url))))
+
+
+async def verify_all(house: House, book: str | None = None) -> object:
+    """The books, the acquirer's book, claims, jobs and what is open; `findings` as in `ledger check`."""
+    report = await verify.verify(
+        house.database,
+        now=house.clock(),
+        deadline_s=house.settings.acquirer_deadline_s,
+        book=Path(book) if book is not None else house.folder / verify.BOOK,
+        rests=bool(house.url),
+    )
+    return _report(report)
+
+
+def _report(report: books.Report) -> object:
+    findings = report.findings[:MOST_TOLD]
     return {
         "entries": report.entries,
         "transactions": report.transactions,
-        "findings": [{**asdict(finding), "transaction": _shown(finding.transaction)} for finding in report.findings],
+        "findings": [{**asdict(finding), "transaction": _shown(finding.transaction)} for finding in findings],
         "balances": [
             {"merchant": merchant, "account": account, "currency": currency, "amount": _amount(minor, currency)}
             for merchant, account, currency, minor in report.balances
@@ -154,6 +173,24 @@ async def payment_show(house: House, transaction: str) -> object:
     raise Refused(f"there is no transaction {transaction}")
 
 
+async def jobs_drive(house: House, job: str | None = None) -> object:
+    """Try a parked job again now, or all of them; which they were."""
+    identifier = ids.read(job) if job is not None else None
+    if job is not None and identifier is None:
+        raise Refused(f"{job} is no job id: it has 22 digits")
+    queue, driven = Queue(house.database), []
+    for account in house.accounts:
+        merchant_id = account.merchant.id
+        for parked in await queue.all(merchant_id):
+            is_wanted = parked.state == "parked" if identifier is None else parked.id == identifier
+            if is_wanted and await house.database.write(DriveJob(merchant_id, parked.id, house.clock())):
+                driven.append({"merchant": merchant_id, "id": ids.show(parked.id)})
+    if job is not None and not driven:
+        raise Refused(f"there is no job {job}")
+    house.worker.wake()
+    return driven
+
+
 async def jobs(house: House) -> object:
     """What is queued, and what is parked for a person to look at."""
     queue = Queue(house.database)
@@ -172,6 +209,16 @@ async def jobs(house: House) -> object:
     ]
 
 
+async def backup_to(house: House, file: str) -> object:
+    """Copy the embedded database into a new file while it is in use."""
+    try:
+        made = await asyncio.to_thread(backup.copy, house.folder / backup.DATABASE, Path(file))
+    except backup.CannotBackUp as error:
+        raise Refused(str(error)) from None
+    log("backup.made", bytes=made.size)
+    return asdict(made)
+
+
 ORDERS: Final[Mapping[str, Order]] = {
     "status": status,
     "merchant list": merchant_list,
@@ -184,6 +231,9 @@ ORDERS: Final[Mapping[str, Order]] = {
     "ledger check": ledger_check,
     "payment show": payment_show,
     "jobs": jobs,
+    "jobs drive": jobs_drive,
+    "verify": verify_all,
+    "backup": backup_to,
 }
 
 
@@ -248,6 +298,12 @@ async def listen(house: House) -> asyncio.Server:
     return await asyncio.start_unix_server(serve, sock=listener, limit=LINE_BYTES)
 
 
+def unlink(folder: Path) -> None:
+    """Take the private socket out of the folder."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / SOCKET).unlink()
+
+
 def call_over_there(folder: Path, order: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
     """Send an order to the gateway that serves a folder; None where none does."""
     if not (folder / SOCKET).exists():
@@ -268,28 +324,49 @@ def call_over_there(folder: Path, order: str, arguments: Mapping[str, Any]) -> d
     return answer
 
 
-async def call_here(folder: Path, order: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Open the folder under the writer's lock and carry the order out."""
-    house = await open_house(folder)
+async def call_here(folder: Path, order: str, arguments: Mapping[str, Any], database: str = "") -> dict[str, Any]:
+    """Open the house and carry the order out: the folder's under the writer's lock, a PostgreSQL one beside others."""
+    house = await open_house(folder, database=database or None)
     try:
         return await carry_out(house, order, arguments)
     finally:
         await house.close()
 
 
-def order(folder: Path, name: str, **arguments: object) -> Any:
+def order(folder: Path, name: str, *, database: str | None = None, **arguments: object) -> Any:
     """The result of an order, carried out by the gateway that serves the folder, else here.
 
+    In a PostgreSQL database (`database`, else the setting) it is always carried out here, beside whoever serves.
     Refused, and app.CannotOpen where it is done here. Only `merchant add` makes a database where there is none.
     """
-    try:
-        answer = call_over_there(folder, name, arguments)
-    except OSError as error:
-        raise Refused(f"the gateway of the folder {folder} cannot be asked: {error.strerror or error}") from None
+    url = database_url(folder, database)
+    answer = None
+    if not url:
+        try:
+            answer = call_over_there(folder, name, arguments)
+        except OSError as error:
+            raise Refused(f"the gateway of the folder {folder} cannot be asked: {error.strerror or error}") from None
     if answer is None:
-        if name != "merchant add" and not (folder / "kessai.db").exists():
-            raise Refused(f"there is no Kessai database in the folder {folder}; `kessai serve` makes one")
-        answer = asyncio.run(call_here(folder, name, arguments))
+        if name != "merchant add":
+            _refuse_a_new_installation(folder, url)
+        answer = asyncio.run(call_here(folder, name, arguments, url))
     if "refused" in answer:
         raise Refused(answer["refused"])
     return answer["result"]
+
+
+def _refuse_a_new_installation(folder: Path, url: str) -> None:
+    if not url and not (folder / "kessai.db").exists():
+        raise Refused(f"there is no Kessai database in the folder {folder}; `kessai serve` makes one")
+    if url and not has_key(folder):
+        raise Refused(f"there is no key-encryption key in the folder {folder}; `kessai serve` makes one")
+
+
+def database_url(folder: Path, database: str | None) -> str:
+    """The PostgreSQL database that was named, else the one of the settings; empty: the folder's own."""
+    return config.database_url(database if database is not None else config.load(folder).database)
+
+
+def has_key(folder: Path) -> bool:
+    """Whether a key-encryption key is given, in the environment or in the folder."""
+    return KEY_VARIABLE in os.environ or (folder / "keys" / "kek").exists()

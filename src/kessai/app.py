@@ -7,6 +7,7 @@ import base64
 import os
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,16 +18,19 @@ from kessai.accounts import Accounts, Refused
 from kessai.config import Settings
 from kessai.edge import Edge
 from kessai.gateway import Gateway
+from kessai.health import Health
 from kessai.ids import Ids
 from kessai.jobs.worker import Worker
-from kessai.storage.database import InUse, Sqlite, Unsafe
+from kessai.log import log
+from kessai.metrics import Metrics
+from kessai.storage.database import Database, InUse, Unavailable, Unsafe
+from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
+from kessai.storage.postgres import Postgres
+from kessai.storage.sqlite import Sqlite
 from kessai.vault import KeyEncryptionKey, Vault
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
-NODE: Final = 1
-"""The embedded database has one writing process, so one node."""
-
 SANDBOX: Final[Mapping[str, str]] = {
     "kessai_sandbox": "sandbox",
     "kessai_vpc": "vpc",
@@ -51,10 +55,13 @@ class House:
 
     folder: Path
     settings: Settings
-    database: Sqlite
+    database: Database
+    seat: Seat
     accounts: Accounts
     gateway: Gateway
     worker: Worker
+    health: Health
+    metrics: Metrics
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -67,58 +74,94 @@ class House:
             accepted_hosts=hosts,
             window_s=self.settings.signature_window_s,
             wall_clock=utc_now,
+            metrics=self.metrics,
+            refuses_new_payments=self.health.refuses_new_payments,
         )
 
     async def close(self) -> None:
         await self.gateway.close()
+        await self.seat.release()
         await self.database.close()
 
 
-async def open_house(folder: Path, *, clock: Callable[[], datetime] = utc_now) -> House:
-    """Open a data folder; on an empty one, create keys, schema and the sandbox merchants. CannotOpen."""
+async def open_house(folder: Path, *, database: str | None = None, clock: Callable[[], datetime] = utc_now) -> House:
+    """Open a data folder; on an empty one, create keys, schema and the sandbox merchants. CannotOpen.
+
+    `database` is a URL, before the setting of that name; without either it is the embedded one in the folder.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings = config.load(folder)
+        url = config.database_url(database if database is not None else settings.database)
         vault.self_test()
-        kek = key_encryption_key(folder)
-        database = Sqlite(folder)
-    except (config.BadSetting, InUse, Unsafe, ValueError, vault.VaultError) as error:
+        if not url:
+            kek = key_encryption_key(folder)
+        engine = await _open_database(folder, url, settings)
+    except (config.BadSetting, InUse, Unavailable, Unsafe, ValueError, vault.VaultError) as error:
         raise CannotOpen(str(error)) from None
     except OSError as error:
         raise CannotOpen(f"the folder {folder} cannot be used: {error.strerror or error}") from None
     try:
-        return await _compose(folder, settings, kek, database, clock)
+        if url:
+            kek = await _key_for_server(folder, engine)
+        return await _compose(folder, settings, kek, engine, clock)
     except BaseException:
-        await database.close()
+        await engine.close()
         raise
 
 
+async def _open_database(folder: Path, url: str, settings: Settings) -> Database:
+    may_lose = settings.may_lose_acknowledged_payments
+    engine: Database
+    if url:
+        engine = await Postgres.open(url, pooled=settings.pooler, distributed=settings.distributed, may_lose=may_lose)
+    else:
+        engine = Sqlite(folder, may_lose=may_lose)
+    for sentence in engine.weaknesses:
+        log("database.weakened", level="warning", reason=sentence)
+    return engine
+
+
+async def _key_for_server(folder: Path, engine: Database) -> KeyEncryptionKey:
+    """The key-encryption key beside a database elsewhere: made only for one that is empty. CannotOpen."""
+    try:
+        return key_encryption_key(folder, is_new=not await engine.read("all_merchants", {}))
+    except ValueError as error:
+        raise CannotOpen(str(error)) from None
+    except OSError as error:
+        raise CannotOpen(f"the folder {folder} cannot be used: {error.strerror or error}") from None
+
+
 async def _compose(
-    folder: Path, settings: Settings, kek: KeyEncryptionKey, database: Sqlite, clock: Callable[[], datetime]
+    folder: Path, settings: Settings, kek: KeyEncryptionKey, database: Database, clock: Callable[[], datetime]
 ) -> House:
     ring = Vault(kek)
     accounts = Accounts(database, ring)
     try:
         await accounts.load()
         if not list(accounts):
-            for merchant_id, personality in SANDBOX.items():
-                await accounts.add(merchant_id, personality, clock())
+            await _add_sandbox(accounts, clock())
     except vault.VaultError as error:
         raise CannotOpen(f"the key-encryption key does not open this database: {error}") from None
     except Refused as error:
         raise CannotOpen(str(error)) from None
     payments = Payments(database)
     newest = max([await payments.newest_id(account.merchant.id) for account in accounts], default=0)
-    new_id = Ids(NODE, newest).next
-    links = {folder_name: acquirers.load(folder_name) for folder_name in _links()}
+    seat = Seat(database)
+    await seat.take()
+    source = Source(seat, newest)
+    links = _links(folder, settings)
+    metrics = Metrics()
+    database.observe = metrics.commit
     gateway = Gateway(
         database=database,
         vault=ring,
         links={name: links[kind.link] for name, kind in acquirers.personalities().items()},
-        new_id=new_id,
+        new_id=source.next,
         clock=clock,
-        lease=secrets.randbits(62),
+        lease=seat.lease,
         deadline_s=settings.acquirer_deadline_s,
+        metrics=metrics,
     )
     worker = Worker(
         gateway,
@@ -127,43 +170,114 @@ async def _compose(
         longest_wait_s=settings.clean_up_longest_s,
     )
     gateway.work = worker.wake
+
+    def move() -> None:
+        source.move()
+        gateway.lease = seat.lease
+
+    seat.on_move = move
+    seat.keep()
+    health = Health(
+        folder=folder,
+        database=database,
+        merchants=lambda: [account.merchant for account in accounts],
+        vault=ring,
+        clock=clock,
+        is_acquirer_away=lambda: any(getattr(link, "is_away", False) for link in links.values()),
+    )
     return House(
         folder=folder,
         settings=settings,
         database=database,
+        seat=seat,
         accounts=accounts,
         gateway=gateway,
         worker=worker,
+        health=health,
+        metrics=metrics,
         clock=clock,
     )
 
 
-def _links() -> set[str]:
-    return {kind.link for kind in acquirers.personalities().values()}
+class Source:
+    """Ids under the node number of this process. Unavailable while it has none: then nothing may be begun."""
+
+    __slots__ = ("_ids", "_last", "_seat")
+
+    def __init__(self, seat: Seat, newest: int) -> None:
+        self._seat = seat
+        self._last = newest
+        self._ids = Ids(seat.node, newest)
+
+    def next(self) -> int:
+        if not self._seat.is_held:
+            raise Unavailable("the lease of this process's node number has ended")
+        self._last = self._ids.next()
+        return self._last
+
+    def move(self) -> None:
+        self._ids = Ids(self._seat.node, self._last)
 
 
-def key_encryption_key(folder: Path) -> KeyEncryptionKey:
+async def _add_sandbox(accounts: Accounts, now: datetime) -> None:
+    """The merchants that a new installation begins with; another process may be adding them too."""
+    for merchant_id, personality in SANDBOX.items():
+        try:
+            await accounts.add(merchant_id, personality, now)
+        except Refused:
+            await accounts.load()
+
+
+def _links(folder: Path, settings: Settings) -> dict[str, acquirers.Acquirer]:
+    """The link of each folder that a personality names. CannotOpen."""
+    way = acquirers.Way(
+        address=settings.acquirer,
+        book=str(folder / "acquirer.book"),
+        connect_s=settings.acquirer_connect_s,
+        echo_s=settings.acquirer_echo_s,
+        probe_s=settings.acquirer_probe_s,
+        window=settings.acquirer_window,
+    )
+    try:
+        return {name: acquirers.load(name, way) for name in {kind.link for kind in acquirers.personalities().values()}}
+    except OSError as error:
+        raise CannotOpen(f"the acquirer's book in {folder} cannot be used: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CannotOpen(str(error)) from None
+
+
+def key_encryption_key(folder: Path, *, is_new: bool = True) -> KeyEncryptionKey:
     """The key over all keys: from the environment, else from `keys/kek` in the folder, made at the first start.
 
-    ValueError for a key that is none; CannotOpen for a file that others may read, or that is missing beside a database.
+    `is_new`: whether the database has nothing that another key sealed. ValueError for a key that is none; CannotOpen
+    for a file that others may read, or that is missing beside a database.
     """
     text = os.environ.get(KEY_VARIABLE)
     if text is not None:
         return vault.parse_kek(text)
     file = folder / "keys" / "kek"
     if not file.exists():
-        if (folder / "kessai.db").exists():
+        if not is_new or (folder / "kessai.db").exists():
             raise CannotOpen(f"the key-encryption key {file} is missing; without it the database cannot be opened")
-        file.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as out:
-            out.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        for kept in (file.parent, folder):  # the file's name has to survive a power cut too
-            descriptor = os.open(kept, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+        _make_key(folder, file)
     if file.stat().st_mode & 0o077:
         raise CannotOpen(f"the key-encryption key {file} can be read by others; run: chmod 600 {file}")
     return vault.parse_kek(file.read_text("latin-1"))
+
+
+def _make_key(folder: Path, file: Path) -> None:
+    """Write a new key, whole or not at all; where another process makes one in the same moment, theirs stays."""
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    half = file.with_name(f"kek.{os.getpid()}.new")
+    descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    with suppress(FileExistsError):
+        os.link(half, file)
+    half.unlink()
+    for kept in (file.parent, folder):  # the file's name has to survive a power cut too
+        descriptor = os.open(kept, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)

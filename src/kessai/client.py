@@ -80,9 +80,9 @@ def gateway(folder: Path, given: str | None) -> str:
     return url
 
 
-def key(folder: Path, merchant_id: str) -> SharedSecret:
-    """A merchant's shared secret, out of its folder. Refused, CannotOpen."""
-    found = admin.order(folder, "credentials", merchant=merchant_id)
+def key(folder: Path, merchant_id: str, database: str | None = None) -> SharedSecret:
+    """A merchant's shared secret, out of its folder or database. Refused, CannotOpen."""
+    found = admin.order(folder, "credentials", database=database, merchant=merchant_id)
     return SharedSecret.of(found["key_id"], found["shared_secret"], merchant_id)
 
 

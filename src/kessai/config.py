@@ -5,6 +5,7 @@ capitals) goes before the file.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -23,6 +24,9 @@ MOST: Final = 86_400
 """Every figure here counts seconds, and none of them makes sense beyond a day."""
 
 
+_ADDRESS: Final = re.compile(r"\S+:[0-9]{1,5}", re.ASCII)
+
+
 class BadSetting(Exception):
     """A setting that is unknown or has an impossible value; the text is one sentence for the operator."""
 
@@ -33,6 +37,16 @@ class Settings:
 
     acquirer_deadline_s: float = 10.0
     """How long an exchange with an acquirer may take before its outcome is unknown."""
+    acquirer: str = ""
+    """`host:port` of a simulated acquirer that runs apart (`kessai acquirer`); empty: one inside this process."""
+    acquirer_connect_s: float = 1.0
+    """How long connecting to an acquirer that runs apart may take, and signing on; also how long an echo may."""
+    acquirer_echo_s: float = 30.0
+    """How often a link to an acquirer is tried while nothing else is said on it."""
+    acquirer_probe_s: float = 5.0
+    """How often a link to an acquirer is tried that is down."""
+    acquirer_window: int = 64
+    """Messages to an acquirer that may wait for their answer at once; over it, an exchange is refused."""
     clean_up_first_s: float = 1.0
     """How long the clean-up of an unknown outcome waits before its second try; each further wait is twice as long."""
     clean_up_longest_s: float = 60.0
@@ -41,6 +55,14 @@ class Settings:
     """Host names that signed requests may name; none given: every one."""
     signature_window_s: int = 300
     """How far a signed date may be from this machine's clock, either way."""
+    database: str = ""
+    """Where payments are kept: a `postgresql://` URL; none given: an embedded database in the data folder."""
+    pooler: bool = False
+    """Whether the database is behind a transaction pooler: then nothing is kept prepared on a connection."""
+    distributed: bool = False
+    """Whether the database is spread over machines by merchant: then no commit holds rows of two merchants."""
+    may_lose_acknowledged_payments: bool = False
+    """Lets a database through that cannot keep what it has acknowledged; said at every start and in health."""
     log_level: str = "info"
     """Events below this level are not written: debug, info, warning, error."""
 
@@ -67,12 +89,18 @@ def _value(name: str, value: object, known: Mapping[str, object]) -> object:
         raise BadSetting(f"there is no setting {name}; see docs/reference/settings.md")
     default = getattr(Settings(), name)
     try:
+        if isinstance(default, bool):
+            return value if isinstance(value, bool) else {"true": True, "false": False}[str(value)]
         if isinstance(default, tuple):
             return tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))  # type: ignore[call-overload]
         if isinstance(default, str):
             fits = value in ("debug", "info", "warning", "error")
             if name == "log_level" and not fits:
                 raise ValueError
+            if name == "acquirer" and value and not _ADDRESS.fullmatch(str(value)):
+                raise ValueError
+            if name == "database":
+                return database_url(str(value))
             return str(value)
         if isinstance(value, bool) or (isinstance(value, float) and isinstance(default, int)):
             raise ValueError
@@ -80,5 +108,12 @@ def _value(name: str, value: object, known: Mapping[str, object]) -> object:
         if not 0 < number < MOST:
             raise ValueError
         return number
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, KeyError):
         raise BadSetting(f"the setting {name} cannot be {value!r}") from None
+
+
+def database_url(text: str) -> str:
+    """The address of a database, or nothing. BadSetting for another text, which is not shown: it may be a password."""
+    if text and not text.startswith(("postgresql://", "postgres://")):
+        raise BadSetting("a database is named by a URL that begins with postgresql://")
+    return text

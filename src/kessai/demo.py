@@ -246,13 +246,13 @@ def run(ask: Ask, tell: Tell) -> Iterator[Json]:
             return  # with the wrong keys every other step would end the same
 
 
-def over(connection: httpx.Client, folder: Path) -> tuple[Ask, Tell]:
+def over(connection: httpx.Client, folder: Path, database: str | None = None) -> tuple[Ask, Tell]:
     """What `run` needs: keys out of a data folder, stories from the gateway that serves it, where one does."""
     keys: dict[str, SharedSecret] = {}
 
     def ask(merchant: str, request: Request) -> Answer:
         if merchant not in keys:
-            keys[merchant] = client.key(folder, merchant)
+            keys[merchant] = client.key(folder, merchant, database)
         return client.send(connection, request, merchant, keys[merchant])
 
     def tell(transaction: str) -> Mapping[str, Any] | None:

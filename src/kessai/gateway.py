@@ -13,14 +13,18 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kessai import ids
 from kessai.acquirers import Acquirer, Exchange
 from kessai.ledger import entries, is_balanced
 from kessai.log import log
+from kessai.metrics import Metrics
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import (
@@ -36,7 +40,6 @@ from kessai.payment.lifecycle import (
     Status,
     Transaction,
     Unknown,
-    changed,
     cleans_up,
     conclude,
 )
@@ -72,8 +75,7 @@ class Busy(Exception):
     """A payment is so contended that its caller should come back in a second; nothing was done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(Struct, frozen=True, kw_only=True):
     """What surrounds a command and is none of its business."""
 
     correlation: str = ""
@@ -95,6 +97,7 @@ class Gateway:
         clock: Callable[[], datetime],
         lease: int,
         deadline_s: float,
+        metrics: Metrics,
         work: Callable[[], None] = lambda: None,
     ) -> None:
         """`links` by personality; `clock` gives aware UTC; `work` is called when a job was queued."""
@@ -106,6 +109,7 @@ class Gateway:
         self.clock = clock
         self.lease = lease
         self.deadline_s = deadline_s
+        self.metrics = metrics
         self.work = work
         self._late: set[asyncio.Task[None]] = set()
         for link in {id(link): link for link in links.values()}.values():
@@ -170,7 +174,7 @@ class Gateway:
     ) -> tuple[Payment, Transaction, Card | None]:
         """The payment and transaction that commit 1 writes, and the card for the exchange."""
         stan, rrn = ("", "") if prepared.verdict is not None else self.links[merchant.personality].trace(now)
-        transaction = changed(prepared.transaction, stan=stan, rrn=rrn)
+        transaction = replace(prepared.transaction, stan=stan, rrn=rrn)
         if found is not None:
             return found.payment, transaction, self._card(found)
         assert isinstance(command, authorize.Authorize | credit.Credit)
@@ -281,6 +285,7 @@ class Gateway:
 
     async def _send(self, merchant: Merchant, message: Exchange) -> Outcome:
         """One exchange within the deadline. What a link does wrong is an unknown outcome, never an exception."""
+        begun = monotonic()
         try:
             async with asyncio.timeout(self.deadline_s):
                 return await self.links[merchant.personality].send(message)
@@ -294,6 +299,8 @@ class Gateway:
                 error=type(error).__name__,
             )
             return Unknown(f"the link failed: {type(error).__name__}")
+        finally:
+            self.metrics.exchange(monotonic() - begun)
 
     # ---- commit 2
 
@@ -318,6 +325,7 @@ class Gateway:
             log("commit.failed", level="error", transaction=ids.show(done.id), commit=2, error=type(error).__name__)
             finished = await self._finish_again(merchant, write)
         if finished:
+            self.metrics.outcome(done.operation.value, done.status.value)
             log_outcome(merchant, done)
             if write.jobs:
                 self.work()
@@ -460,7 +468,10 @@ def bound_to(merchant_id: str, request: bytes) -> bytes:
 
 def _unique(merchant: Merchant, transaction: Transaction, *, is_new: bool) -> tuple[Claim, ...]:
     """Claims to what the merchant's terms allow once in a while: its own transaction id, its reference."""
-    terms, now = merchant.terms, ids.made_at(transaction.id)
+    terms = merchant.terms
+    if not (terms.unique_transaction_id_days or terms.unique_reference_minutes):
+        return ()
+    now = ids.made_at(transaction.id)
     claims: tuple[Claim, ...] = ()
     named = transaction.merchant_transaction_id
     if named and terms.unique_transaction_id_days and transaction.operation not in _NAMES_ITS_ORIGINAL:

@@ -16,6 +16,7 @@ EPOCH_MS: Final = 10**12
 COUNTERS: Final = 10_000
 _COUNTER_BITS: Final = 14
 _NODE_BITS: Final = 8
+_NODES: Final = (1 << _NODE_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ def show(identifier: int) -> str:
     It is the form of the CyberSource wire: Unix time in milliseconds without its leading 1, a counter that begins with
     6, a node code.
     """
-    parts = split(identifier)
-    return f"{parts.at_ms - EPOCH_MS:012d}6{parts.counter:04d}0{FIRST_NODE + parts.node:04d}"
+    since, counter = divmod(identifier >> _NODE_BITS, 1 << _COUNTER_BITS)
+    return f"{since:012d}6{counter:04d}0{FIRST_NODE + (identifier & _NODES):04d}"
 
 
 def read(text: str) -> int | None:

@@ -7,10 +7,11 @@ authorization is approved, mirrored when it is captured, reversed, voided or exp
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Final
+
+from msgspec import Struct
 
 from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
 from kessai.payment.money import Currency
@@ -34,8 +35,7 @@ class Account(Enum):
     """Liability: transmitted; it is due to the merchant."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line: `amount` in minor units, debit positive, credit negative. `line` counts within its transaction."""
 
     transaction_id: int

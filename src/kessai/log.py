@@ -26,8 +26,12 @@ from enum import Enum
 from functools import lru_cache
 from itertools import islice
 from pathlib import PurePath
+from time import time_ns
 from typing import Any, Final, Literal, TextIO
 from uuid import UUID
+
+import msgspec
+from msgspec import Struct
 
 from kessai.payment.card import Secret, looks_like_a_pan
 
@@ -41,6 +45,8 @@ LEVELS: Final[dict[str, int]] = {
 }
 
 TEXT_CHARS: Final = 2_000
+ID_CHARS: Final = 22
+"""Digits of a transaction id, more than any PAN has."""
 ITEMS: Final = 40
 DEPTH: Final = 2
 LINE_CHARS: Final = 64_000
@@ -101,6 +107,7 @@ _HARMLESS: Final = re.compile(
     re.ASCII,
 )
 _NOT_A_NAME: Final = re.compile(r"[^a-z0-9]")
+_encode_utf8: Final = msgspec.json.Encoder().encode
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
@@ -187,6 +194,8 @@ def clean(value: object, depth: int = DEPTH) -> Any:
             return clean_text(f"{type(value).__name__}: {value}")
         case bytes() | bytearray() | memoryview():
             return f"<{len(value)} bytes>"
+    if depth > 0 and isinstance(value, Struct):
+        return _clean_members({name: getattr(value, name) for name in value.__struct_fields__}, depth - 1)
     if depth > 0 and is_dataclass(value) and not isinstance(value, type):
         return _clean_members({field.name: getattr(value, field.name) for field in fields(value)}, depth - 1)
     if depth > 0 and isinstance(value, Mapping):
@@ -202,7 +211,10 @@ def clean_text(text: str) -> str:
     A run of 13 to 19 digits, in groups or not, with a right check digit and a known BIN is a PAN. A longer run is none,
     so a transaction id of 22 digits stays; but a PAN among other groups is found.
     """
-    if _HARMLESS.fullmatch(text):
+    length = len(text)
+    if length < 13 and ":" not in text and "=" not in text and text.isascii():
+        return text  # no PAN has room in it, and nothing is named
+    if (length == ID_CHARS and text.isdecimal() and text.isascii()) or _HARMLESS.fullmatch(text):
         return text  # most of what is logged: words, amounts, ids
     cut = len(text) - TEXT_CHARS
     text = text[:TEXT_CHARS]
@@ -215,6 +227,13 @@ def clean_text(text: str) -> str:
     if _DIGITS.search(text):
         text = _DIGITS.sub(_mask_groups, _TRACK.sub(_mask_track, text))
     return f"{text}… {cut} more" if cut > 0 else text
+
+
+@lru_cache(maxsize=1024)
+def _name(name: str) -> tuple[str, bool]:
+    """A member's name as it is shown, and whether what it holds is masked."""
+    shown = clean_text(name)
+    return shown, is_secret_name(shown)
 
 
 @lru_cache(maxsize=1024)
@@ -239,10 +258,14 @@ def _clean_members(members: Mapping[Any, object], depth: int) -> dict[str, objec
         if len(shown) == ITEMS:
             shown["…"] = f"{len(members) - ITEMS} more"
             break
-        name_text = clean_text(name) if isinstance(name, str) else f"<{type(name).__name__}>"
+        name_text, is_secret = _name(name) if type(name) is str else (f"<{type(name).__name__}>", False)
         try:
-            masked = is_secret_name(name_text) and value is not None and not isinstance(value, Secret)
-            shown[name_text] = MASK if masked else clean(value, depth)
+            if value is None:
+                shown[name_text] = None
+            elif is_secret and not isinstance(value, Secret):
+                shown[name_text] = MASK
+            else:
+                shown[name_text] = clean_text(value) if type(value) is str else clean(value, depth)
         except Exception:  # a value that cannot even be read: somebody's broken property or __str__
             shown[name_text] = f"<{type(value).__name__}>"
     return shown
@@ -289,7 +312,8 @@ def _last_four(text: str) -> str:
 
 
 def _write(event: str, level: str, members: Mapping[str, object]) -> None:
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = time_ns() // 1_000_000
+    at = f"{_second(now // 1000)}{now % 1000:03d}Z"
     line = render(at, level, event, correlation.get(), members, plain=_output.plain)
     try:
         stream = _output.stream or sys.stderr
@@ -297,6 +321,12 @@ def _write(event: str, level: str, members: Mapping[str, object]) -> None:
         stream.flush()
     except Exception:  # full disk, closed pipe, no stream at all: a payment does not fail for its log
         return
+
+
+@lru_cache(maxsize=4)
+def _second(second: int) -> str:
+    """The instant down to the second, with the point for what is finer."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}."
 
 
 def render(
@@ -307,14 +337,26 @@ def render(
     `plain` is for people: the time of day, level and event, then `name=value`. Members that would take the place of
     ours get an underscore; if a line passes `LINE_CHARS`, only their names stay.
     """
-    head: dict[str, object] = {"at": at, "level": level, "event": clean(event)}
+    head: dict[str, object] = {"at": at, "level": level, "event": _name(event)[0]}
     if correlation_id is not None:
-        head["correlation"] = clean(correlation_id)
+        head["correlation"] = clean_text(correlation_id)
     shown = _clean_members(members, DEPTH)
     line = _line(head, shown, plain)
     if len(line) > LINE_CHARS:
         line = _line(head, {"too_long": [name[:100] for name in shown]}, plain)
     return line
+
+
+_TAKEN: Final = frozenset({"at", "level", "event", "correlation"})
+
+
+def _encode(members: dict[str, object]) -> str:
+    """One line of ASCII JSON; letters beyond ASCII are written as escapes."""
+    try:
+        line = _encode_utf8(members)
+    except ValueError:  # a lone surrogate
+        return _ENCODE(members)
+    return line.decode("ascii") if line.isascii() else _ENCODE(members)
 
 
 def _line(head: dict[str, object], shown: dict[str, object], plain: bool) -> str:
@@ -325,6 +367,8 @@ def _line(head: dict[str, object], shown: dict[str, object], plain: bool) -> str
         ]
         line = " ".join(words)
     else:
-        taken = {"at", "level", "event", "correlation"}
-        line = _ENCODE(head | {f"{name}_" if name in taken else name: value for name, value in shown.items()})
+        members = dict(head)
+        for name, value in shown.items():
+            members[f"{name}_" if name in _TAKEN else name] = value
+        line = _encode(members)
     return line.replace("\x7f", "\\u007f")  # JSON lets DEL pass; a terminal should not see it

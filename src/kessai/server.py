@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import errno
 import ipaddress
+import logging
 import re
 import signal
 import socket
@@ -46,9 +47,8 @@ METHODS: Final = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE
 MAX_PIPELINED: Final = 64
 """Requests of one connection that may wait for an answer to an earlier one."""
 
-_FRAMING_SHARE: Final = (
-    8  # a body in chunks of one byte is six times its length; extensions and trailers share the rest
-)
+_FRAMING_SHARE: Final = 8
+"""A body in chunks of one byte is six times its length; extensions and trailers share the rest."""
 _TOKEN: Final = re.compile(rb"(?:\r\n)*[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: |\Z)")  # RFC 9110, 5.6.2
 
 
@@ -81,6 +81,8 @@ class Settings:
     key: Path | None = None
     behind_proxy: bool = False
     """Somebody else terminates TLS: plain http may be offered beyond loopback."""
+    is_shared: bool = False
+    """Other processes of this user listen on the same port, and the system shares connections out."""
     limits: Limits = field(default_factory=Limits)
     grace_s: float = 35.0
     """How long running requests may take after the order to stop: the acquirer's 30 seconds and 5 more."""
@@ -137,8 +139,7 @@ class Refusal(Enum):
         return STATUS_LINE[status] + head.encode() + body.encode()
 
 
-# What RFC 9110 (15.5.6, 15.6.4) wants beside the status.
-_HEADERS: Final = {
+_HEADERS: Final = {  # what RFC 9110 (15.5.6, 15.6.4) wants beside the status
     405: f"allow: {', '.join(sorted(method.decode() for method in METHODS))}\r\n",
     503: "retry-after: 1\r\n",
 }
@@ -305,6 +306,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Take no more from the peer, and say why as soon as earlier requests are answered."""
+        logging.getLogger(__name__).info("a request was refused: %s", refusal.name)
         self._refusal = refusal
         self._stop_timer()
         if self._in_head:
@@ -329,8 +331,7 @@ class Connection(HttpToolsProtocol):
         self._timer = self.loop.call_later(self._limits.linger_s, self.transport.close)
 
     def _start_timer(self) -> None:
-        allowed_s = self._limits.head_s if self._in_head else self._limits.body_s
-        self._timer = self.loop.call_later(allowed_s, self._expire)
+        self._timer = self.loop.call_later(self._limits.head_s if self._in_head else self._limits.body_s, self._expire)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -363,23 +364,25 @@ async def serve(
     stop: asyncio.Event | None = None,
     *,
     sockets: Sequence[socket.socket] | None = None,
+    beside: tuple[Application, Sequence[socket.socket]] | None = None,
 ) -> None:
     """Serve an application until SIGINT, SIGTERM or `stop`, then finish what runs and return.
 
-    The sockets come first: `listen(settings)` unless they are given; `serve` closes them. `started` is called once with
-    the port when requests are taken. After the return nothing of the application runs, so that its database can be
-    closed; what took longer than `grace_s` was cancelled. A second signal does what it would do without us.
-
-    Raises CannotServe, and `tls.CertificateUnusable` for certificate files that cannot be used.
+    Sockets: `listen(settings)` unless they are given; `serve` closes them. `beside` is another application with sockets
+    of its own, in plain http. `started` is called once with the port when requests are taken. After the return nothing
+    runs here, so that a database can be closed; what took longer than `grace_s` was cancelled. A second signal does
+    what it would do without us. Raises CannotServe, tls.CertificateUnusable.
     """
     listeners = listen(settings) if sockets is None else tuple(sockets)
     stop = stop or asyncio.Event()
     state = ServerState()
     with contextlib.ExitStack() as stack:
-        for listener in listeners:
+        for listener in (*listeners, *(beside[1] if beside else ())):
             stack.callback(listener.close)
         port: int = listeners[0].getsockname()[1]
         servers = await _accept(app, settings, state, stop, listeners)
+        if beside is not None:
+            servers += await _accept(beside[0], Settings(limits=settings.limits), state, stop, beside[1])
         stack.enter_context(_signals(stop))
         try:
             if started is not None:
@@ -393,10 +396,7 @@ async def serve(
 
 
 def listen(settings: Settings) -> tuple[socket.socket, ...]:
-    """Sockets that listen on every address of the host, all on one port.
-
-    Raises NotLoopback for plain http on an address that others can reach, PortInUse, AddressUnusable.
-    """
+    """Sockets that listen on every address of the host, all on one port. Raises the subclasses of CannotServe."""
     host, port = settings.host, settings.port
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -409,7 +409,7 @@ def listen(settings: Settings) -> tuple[socket.socket, ...]:
     sockets: list[socket.socket] = []
     for family, ip in addresses:
         try:
-            sockets.append(socket.create_server((ip, port), family=family, backlog=2048))
+            made = socket.create_server((ip, port), family=family, backlog=2048, reuse_port=settings.is_shared)
         except OSError as error:
             if sockets and error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 continue  # a name with an address of a family that this machine does not have
@@ -417,6 +417,7 @@ def listen(settings: Settings) -> tuple[socket.socket, ...]:
                 opened.close()
             kind, what = _BIND_ERRORS.get(error.errno, (AddressUnusable, "cannot be used on this machine"))
             raise kind(f"Port {port} of {host!r} {what}.") from error
+        sockets.append(made)
         port = sockets[0].getsockname()[1]
     return tuple(sockets)
 
@@ -428,7 +429,7 @@ _BIND_ERRORS: Final[dict[int | None, tuple[type[CannotServe], str]]] = {
 
 
 async def _accept(
-    app: Application, settings: Settings, state: ServerState, stop: asyncio.Event, listeners: tuple[socket.socket, ...]
+    app: Application, settings: Settings, state: ServerState, stop: asyncio.Event, listeners: Sequence[socket.socket]
 ) -> list[asyncio.Server]:
     limits = settings.limits
     config = Config(

@@ -2,7 +2,7 @@
 
 The sockets come first, so that a port in use is told before the database is touched. Then the house is opened, what a
 killed process left open is given up, the private socket listens, the worker starts, and requests are taken. The way
-back is the same in reverse; nothing of the house runs when its database closes.
+back is the same in reverse (R-16); nothing of the house runs when its database closes.
 """
 
 import asyncio
@@ -11,20 +11,25 @@ import gc
 import os
 import shlex
 import shutil
+import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from kessai import admin, demo, server, tls
+from kessai import admin, demo, health, server, tls
 from kessai.accounts import Refused
 from kessai.app import SANDBOX, CannotOpen, House, open_house
 from kessai.log import log
+from kessai.storage.database import DatabaseError
 
 TLS_FOLDER: Final = "tls"
 AUTHORITY: Final = "ca.pem"
+REFRESH_S: Final = 0.5
+"""How often another process's changes of merchants and keys are looked for."""
 _EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 # told, not bound
 
 Ready = dict[str, object]
@@ -45,62 +50,125 @@ def with_development_certificate(folder: Path, settings: server.Settings) -> ser
     return replace(settings, certificate=certificate, key=key)
 
 
-async def serve(folder: Path, settings: server.Settings, announce: Callable[[Ready], None]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What is served besides the payments, and for whom."""
+
+    database: str | None = None
+    """URL of a PostgreSQL database; None: what the settings say."""
+    operations_port: int | None = None
+    """Port of health and metrics on this machine; 0 lets the system choose, None: there is none."""
+    worker: int | None = None
+    """Which one of a team this process is: the first takes the orders, all of them stop when their input ends."""
+
+
+async def serve(
+    folder: Path, settings: server.Settings, announce: Callable[[Ready], None], place: Place | None = None
+) -> None:
     """Serve a data folder until SIGINT or SIGTERM. `announce` is told once, when requests are taken.
 
     Raises server.CannotServe, tls.CertificateUnusable and app.CannotOpen before any request is taken.
     """
-    listeners = server.listen(settings)
-    try:
+    place = place or Place()
+    with contextlib.ExitStack() as stack:
+        listeners = _listen(stack, settings)
+        port = place.operations_port
+        operators = _listen(stack, server.Settings(port=port)) if port is not None else ()
         if settings.certificate is not None and settings.key is not None:
             tls.server_context(settings.certificate, settings.key)
-        house = await open_house(folder)
-    except BaseException:
-        for listener in listeners:
-            listener.close()
-        raise
-    try:
-        await house.worker.recover()
-        ready = await _ready(house, settings)
-        _settle_memory()
+        house = await open_house(folder, database=place.database)
+        try:
+            await house.worker.recover()
+            ready = await _ready(house, settings)
+            ready["operations"] = [url(server.Settings(), each.getsockname()[1]) for each in operators[:1]]
+            _settle_memory()
 
-        def started(port: int) -> None:
-            house.url = url(settings, port)
-            log("gateway.started", url=house.url)
-            try:
-                announce(ready | {"url": house.url})
-            except BrokenPipeError:  # whoever read the banner has gone; the gateway stays
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            def started(port: int) -> None:
+                house.url = url(settings, port)
+                log("gateway.started", url=house.url)
+                try:
+                    announce(ready | {"url": house.url})
+                except BrokenPipeError:  # whoever read the banner has gone; the gateway stays
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-        async with _at_work(house):
-            await server.serve(house.edge(), settings, started, sockets=listeners)
-        log("gateway.stopped", url=house.url)
-    finally:
-        for listener in listeners:
-            listener.close()
-        await house.close()
+            payments = health.beside_payments(house.health, house.edge())
+            beside = (health.for_operators(house.health, house.metrics), operators) if operators else None
+            stop = _stop_of(place)
+            async with _at_work(house, place):
+                await server.serve(payments, settings, started, stop, sockets=listeners, beside=beside)
+            log("gateway.stopped", url=house.url)
+        finally:
+            await house.close()
+
+
+async def until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Do something without an end until SIGINT or SIGTERM."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _stop_of(place: Place) -> asyncio.Event:
+    """Set when whoever started this worker is gone."""
+    stop = asyncio.Event()
+    if place.worker is not None:
+        loop, end = asyncio.get_running_loop(), sys.stdin.fileno()
+
+        def ended() -> None:
+            loop.remove_reader(end)
+            stop.set()
+
+        loop.add_reader(end, ended)
+    return stop
+
+
+def _listen(stack: contextlib.ExitStack, settings: server.Settings) -> tuple[socket.socket, ...]:
+    listeners = server.listen(settings)
+    for listener in listeners:
+        stack.callback(listener.close)
+    return listeners
 
 
 def _settle_memory() -> None:
     """What is loaded by now stays for good, and requests leave no cycles: look for garbage seldom, and not in it."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(200_000, 20, 50)
 
 
 @contextlib.asynccontextmanager
-async def _at_work(house: House) -> AsyncIterator[None]:
-    """The private socket and the worker, while they are needed."""
-    orders = await admin.listen(house)
+async def _at_work(house: House, place: Place) -> AsyncIterator[None]:
+    """The private socket, the worker, and what looks around every second, while they are needed."""
+    orders = await admin.listen(house) if not place.worker else None
+    await house.health.sample()
+    lookouts = [asyncio.create_task(house.health.run()), asyncio.create_task(_keep_accounts(house))]
     worker = asyncio.create_task(house.worker.run())
     try:
         yield
     finally:
-        orders.close()
-        with contextlib.suppress(FileNotFoundError):
-            (house.folder / admin.SOCKET).unlink()
+        house.health.stopping()
+        if orders is not None:
+            orders.close()
+            admin.unlink(house.folder)
         house.worker.stop()
-        await worker
+        for task in lookouts:
+            task.cancel()
+        await asyncio.gather(worker, *lookouts, return_exceptions=True)
+
+
+async def _keep_accounts(house: House) -> None:
+    """Merchants and keys that another process changed hold here within a second."""
+    while True:
+        await asyncio.sleep(REFRESH_S)
+        try:
+            await house.accounts.refresh()
+        except DatabaseError:
+            continue  # health tells it
+        except Exception as error:
+            log("accounts.fault", level="error", error=type(error).__name__)
 
 
 async def _ready(house: House, settings: server.Settings) -> Ready:

@@ -99,10 +99,44 @@ def merchant(result: Result) -> RenderableType:
 
 
 def jobs(found: Sequence[Result]) -> RenderableType:
+    """What is queued; what was given up last, where it is seen."""
     if not found:
         return Text("Nothing is queued.")
     headings = ("merchant", "id", "kind", "transaction", "state", "attempts", "run_at")
-    return table(headings, ([job[name] for name in headings] for job in found), ("attempts",))
+    parked = [job for job in found if job["state"] == "parked"]
+    in_order = [job for job in found if job["state"] != "parked"] + parked
+    rows = (
+        [Text(job["state"], style=_JOB.get(job["state"], "")) if name == "state" else job[name] for name in headings]
+        for job in in_order
+    )
+    queued = table(headings, rows, ("attempts",))
+    if not parked:
+        return queued
+    advice = f"{len(parked)} given up: `kessai jobs drive ID` tries one again, `kessai jobs drive --all` every one."
+    return Group(queued, Text(advice, style=_BAD))
+
+
+_JOB: Final[Mapping[str, str]] = {"parked": _BAD}
+
+
+def driven(found: Sequence[Result]) -> RenderableType:
+    if not found:
+        return Text("No job was given up.")
+    return table(("merchant", "id"), ([job["merchant"], job["id"]] for job in found))
+
+
+def backed_up(made: Result) -> RenderableType:
+    advice = "It holds cards and secrets sealed, and not the key-encryption key: keep that key elsewhere, and keep it."
+    return Group(pairs(made), Text(advice, style=_DOUBTFUL))
+
+
+def restored(made: Result) -> RenderableType:
+    shown = pairs({name: made[name] for name in ("file", "size", "seconds")})
+    if made["has_key"]:
+        return shown
+    return Group(
+        shown, Text("The key-encryption key is still missing: put it into keys/kek (chmod 600).", style=_DOUBTFUL)
+    )
 
 
 def settlements(made: Sequence[Result]) -> RenderableType:
@@ -114,6 +148,15 @@ def settlements(made: Sequence[Result]) -> RenderableType:
 
 def ledger(report: Result) -> RenderableType:
     """Balances, and whether the books are as they should be, or every line that is not."""
+    return _report(report, "The books are wrong")
+
+
+def verified(report: Result) -> RenderableType:
+    """The same, of everything that is stored."""
+    return _report(report, "Not everything agrees")
+
+
+def _report(report: Result, verdict: str) -> RenderableType:
     accounts = ("merchant", "account", "currency", "amount")
     balances = table(accounts, ([b[name] for name in accounts] for b in report["balances"]), ("amount",))
     read = f"{report['entries']} entries of {report['transactions']} transactions were recomputed"
@@ -121,8 +164,7 @@ def ledger(report: Result) -> RenderableType:
         return Group(balances, Text.assemble(("OK", _GOOD), f": {read}."))
     headings = ("merchant", "what", "transaction", "line", "expected", "found")
     findings = table(headings, ([f[name] for name in headings] for f in report["findings"]), ("line",))
-    verdict = Text.assemble(("The books are wrong", _BAD), f": {read}, {len(report['findings'])} findings.")
-    return Group(balances, findings, verdict)
+    return Group(balances, findings, Text.assemble((verdict, _BAD), f": {read}, {len(report['findings'])} findings."))
 
 
 # ---- a payment

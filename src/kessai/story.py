@@ -5,9 +5,11 @@ merchant is funded.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from datetime import date, datetime
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from kessai import accounts, ids
 from kessai.app import House
@@ -53,7 +55,9 @@ def _transaction(
     }
     if transaction.option is not None:
         sent = words.printed(transaction.option)
-        asked["payment_option"] = {name: value for name, value in asdict(sent).items() if value not in (None, ())}
+        asked["payment_option"] = {
+            name: value for name, value in msgspec.to_builtins(sent).items() if value not in (None, ())
+        }
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
     return {

@@ -279,6 +279,8 @@ class Service:
     port: int
     logs: io.StringIO
     http: httpx.Client
+    database: str = ""
+    """Its URL; empty: the embedded one in the data folder."""
     secrets: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,45 +15,58 @@ import pytest
 
 from kessai import log, server
 from kessai.app import House, open_house
+from tests import postgres
 from tests.acceptance.client import Client, Service
+from tests.conftest import ENGINES
 from tests.houses import Clock
 
 SETTINGS = "acquirer_deadline_s = 0.3\nclean_up_first_s = 0.05\nclean_up_longest_s = 0.2\n"
 
 
-@pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("data")
-    (folder / "kessai.toml").write_text(SETTINGS, "utf-8")
+@pytest.fixture(scope="package", params=ENGINES)
+def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """On the embedded database, then on PostgreSQL."""
     root = logging.getLogger()
     before = root.handlers[:], root.level, warnings.showwarning
     logs = io.StringIO()
     log.configure(logs)
-    clock = Clock()
-    started: Future[tuple[House, asyncio.AbstractEventLoop, int]] = Future()
-    stop = threading.Event()
-    thread = threading.Thread(target=lambda: server.run(_serve(folder, clock, started, stop)))
-    thread.start()
     try:
-        house, loop, port = started.result(30)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
-            yield Service(house, clock, loop, port, logs, http)
+        url = postgres.fresh() if request.param == "postgresql" else ""
+        with serving(tmp_path_factory.mktemp("data"), url, logs) as running:
+            yield running
     finally:
-        stop.set()
-        thread.join()
         log.configure()
         logging.captureWarnings(False)
         root.handlers[:], root.level, warnings.showwarning = before
 
 
+@contextmanager
+def serving(folder: Path, url: str, logs: io.StringIO) -> Iterator[Service]:
+    """A gateway on a folder, and on the database of the URL where one is given."""
+    (folder / "kessai.toml").write_text(SETTINGS, "utf-8")
+    clock = Clock()
+    started: Future[tuple[House, asyncio.AbstractEventLoop, int]] = Future()
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: server.run(_serve(folder, url, clock, started, stop)))
+    thread.start()
+    try:
+        house, loop, port = started.result(30)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+            yield Service(house, clock, loop, port, logs, http, url)
+    finally:
+        stop.set()
+        thread.join()
+
+
 async def _serve(
     folder: Path,
+    url: str,
     clock: Clock,
     started: "Future[tuple[House, asyncio.AbstractEventLoop, int]]",
     stop: threading.Event,
 ) -> None:
     try:
-        house = await open_house(folder, clock=clock)
+        house = await open_house(folder, database=url, clock=clock)
         loop = asyncio.get_running_loop()
         port: asyncio.Future[int] = loop.create_future()
         ended = asyncio.Event()

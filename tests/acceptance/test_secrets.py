@@ -1,5 +1,6 @@
 """Card numbers and security codes go through everything, and afterwards they are nowhere. A-67, PCI DSS 3.3.1."""
 
+import asyncio
 import base64
 import re
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ from contextlib import closing
 import pytest
 
 from kessai.storage.compact import unpack
-from kessai.storage.database import connect
-from tests.acceptance.client import Client, Json, amount_of, changed, japanese, payment, reversal_of
+from kessai.storage.sqlite import connect
+from tests import postgres
+from tests.acceptance.client import Client, Json, Service, amount_of, changed, japanese, payment, reversal_of
 
 PANS = ("4622943127013713", "5454545454545454", "371449635398431", "3530111333300000", "6011000990139424")
 """Numbers of several brands that no other test uses."""
@@ -18,6 +20,9 @@ CODE = "7391"
 TRACK = f";{PANS[0]}=31122010000012300000?"
 ORDER = "4556737586899855"
 """A card number sent in wrong places only."""
+
+
+PACKED = "SELECT particulars, answer FROM transactions"
 
 
 def forms(digits: str) -> Iterator[tuple[str, bytes]]:
@@ -116,22 +121,26 @@ def in_wrong_places(till: Client) -> None:
 
 
 @pytest.fixture(scope="module")
-def places(request: pytest.FixtureRequest) -> dict[str, bytes]:
-    """Everything that is left behind: each file of the data folder, the write-ahead log among them, and the log."""
-    service = request.getfixturevalue("service")
+def places(service: Service) -> dict[str, bytes]:
+    """Everything that is left behind: each file of the data folder, the rows on a server, and the log."""
     till = service.till()
     through_everything(till)
     in_wrong_places(till)
     service.until_quiet()
     found = {str(file.name): file.read_bytes() for file in service.house.folder.rglob("*") if file.is_file()}
-    with closing(connect(service.house.database.path)) as rows:
-        packed = rows.execute("SELECT particulars, answer FROM transactions").fetchall()
+    if service.database:
+        found |= asyncio.run(postgres.copies(service.database))
+        packed = [*asyncio.run(postgres.rows(service.database, PACKED))]
+    else:
+        with closing(connect(service.house.folder / "kessai.db")) as rows:
+            packed = rows.execute(PACKED).fetchall()
     unpacked = b"\n".join(unpack(value) for row in packed for value in row if isinstance(value, bytes))
     return found | {"what rows keep packed": unpacked, "the log": service.logs.getvalue().encode()}
 
 
-def test_the_search_looks_where_something_is(places: dict[str, bytes]) -> None:
-    assert {"kessai.db", "kessai.db-wal", "the log"} <= set(places)
+def test_the_search_looks_where_something_is(service: Service, places: dict[str, bytes]) -> None:
+    kept = {"payments", "transactions", "events"} if service.database else {"kessai.db", "kessai.db-wal"}
+    assert kept | {"the log"} <= set(places)
     assert b"AOZORA" in places["what rows keep packed"]
     assert len(places["the log"]) > 10_000
 

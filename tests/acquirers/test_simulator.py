@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import pytest
 
 from kessai.acquirers import Acquirer, Exchange, load
-from kessai.acquirers.simulator.link import Book, Simulator, connect
+from kessai.acquirers.simulator.book import Book, line_of
+from kessai.acquirers.simulator.link import Simulator
 from kessai.payment.card import Brand, Card, Pan
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Money
@@ -40,7 +41,7 @@ def follow(operation: Operation, minor: int = 10_000, transaction_id: int = FOLL
 
 
 def run(play: Callable[[Simulator], Coroutine[Any, Any, T]]) -> T:
-    return asyncio.run(play(connect(seed=0, late_after_s=0.01)))
+    return asyncio.run(play(Simulator(0, 0.01)))
 
 
 def after(*exchanges: Exchange) -> tuple[list[Outcome], Book]:
@@ -251,6 +252,11 @@ BOOKS: list[tuple[tuple[Exchange, ...], dict[int, int], dict[int, int]]] = [
         {1: 10_000, 5: 100},
         {6: 600},
     ),
+    (
+        (message(Operation.SALE, 700, 5), follow(Operation.REVERSAL, 300, 6, original_id=5)),
+        {1: 10_000, 5: 400},
+        {},
+    ),
     ((follow(Operation.CAPTURE, scenario="general-decline"),), {1: 10_000}, {}),
 ]
 
@@ -266,7 +272,7 @@ def test_the_book_says_what_is_held_and_moved(
 def test_the_book_forgets_the_oldest_first() -> None:
     book = Book(length=2)
     for transaction_id in (1, 2, 3):
-        book.write(message(transaction_id=transaction_id), Approved(amount=Money(10_000, USD)))
+        book.apply(line_of(message(transaction_id=transaction_id), Approved(amount=Money(10_000, USD))))
     assert list(book.entries) == list(book.held) == [2, 3]
 
 
@@ -274,7 +280,7 @@ def test_the_book_forgets_the_oldest_first() -> None:
 
 
 def test_traces_count_up_and_begin_again_after_the_last() -> None:
-    link = connect(seed=999_997)
+    link = Simulator(999_997)
     now = datetime(2026, 11, 20, 5, 59, tzinfo=UTC)
     assert [link.trace(now) for _ in range(3)] == [
         ("999998", "632405999998"),

@@ -1,8 +1,10 @@
 """Histories for tests: payments built by the real rules, step by step, with every outcome that a step can have."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
 
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Brand, Card, Expiry, Pan

@@ -33,4 +33,4 @@ def test_what_was_not_packed_is_told(broken: bytes) -> None:
         unpack(broken)
 
 
-GOLDEN = "01035a4b7cea02873736db6a01"
+GOLDEN = "0128b52ffd2047850000087d04400071a09981228c1850af8401"

@@ -1,4 +1,4 @@
-"""Links to acquirers: whom we speak to. The contract; I/O lives in the `link.py` of each folder.
+"""Links to acquirers: whom we speak to. The contract; I/O lives in the links of each folder, `link.py` and beside it.
 
 `send` returns an outcome and never raises for what a link can suffer: a refused connection is `Failed`, a cut one or a
 missing answer `Unknown`. The gateway bounds the wait; a link may bound it further.
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import Operation, Outcome
@@ -46,8 +48,7 @@ FACTS: Final[Mapping[str, str]] = {
 """Everything an answer may say, by its neutral name. Values are text."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(Struct, frozen=True, kw_only=True):
     """One message to an acquirer. The card lives for this exchange only."""
 
     merchant_id: str
@@ -90,6 +91,24 @@ class Acquirer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """What leads to an acquirer, and how a link there looks after itself."""
+
+    address: str = ""
+    """`host:port` of an acquirer that runs apart; empty: one inside this process."""
+    book: str = ""
+    """File of the book of one inside this process; empty: in memory."""
+    connect_s: float = 1.0
+    """How long connecting and signing on may take."""
+    echo_s: float = 30.0
+    """How often a link that is idle is tried."""
+    probe_s: float = 5.0
+    """How often a link that is down is tried."""
+    window: int = 64
+    """Messages that may wait for their answer at once; over it, an exchange is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Personality:
     """How one kind of account at an acquirer behaves: its name, its link and the terms it begins with."""
 
@@ -109,7 +128,8 @@ def personalities() -> Mapping[str, Personality]:
     return found
 
 
-def load(folder: str) -> Acquirer:
-    """Connect the link of a folder: its `link.py` offers `connect()`."""
-    link: Acquirer = import_module(f"kessai.acquirers.{folder}.link").connect()
+def load(folder: str, way: Way | None = None) -> Acquirer:
+    """Connect the link of a folder: its `link.py` offers `connect(way)`. OSError for a book that cannot be opened,
+    ValueError for an address that is none."""
+    link: Acquirer = import_module(f"kessai.acquirers.{folder}.link").connect(way)
     return link

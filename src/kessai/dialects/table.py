@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from msgspec import Struct
+
 from kessai.dialects.document import text_of
 
 Codec = Callable[[str], object]
 """From a scalar's text to a value; ValueError for a text that is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(Struct, frozen=True):
     """What is wrong with one member: it is missing, or its data are invalid; `why` is for whoever may be told."""
 
     path: str
@@ -37,19 +38,40 @@ class Field:
         return ".".join(self.paths[0])
 
 
+class _Branch:
+    """What a table reads of one object of the document: fields by member, objects by member."""
+
+    __slots__ = ("branches", "leaves")
+
+    def __init__(self) -> None:
+        self.leaves: list[tuple[str, int, Field, str]] = []
+        """Member, number of the row, row, whole path; in the order of preference among a row's spellings."""
+        self.branches: list[tuple[str, _Branch]] = []
+
+    def branch(self, name: str) -> "_Branch":
+        for known, branch in self.branches:
+            if known == name:
+                return branch
+        self.branches.append((name, _Branch()))
+        return self.branches[-1][1]
+
+
 class Table(tuple[Field, ...]):
-    """Rows in the order of the public reference. The objects that they stand in are looked up once a document."""
+    """Rows in the order of the public reference."""
 
     @cached_property
-    def parents(self) -> tuple[tuple[str, ...], ...]:
-        """The paths of the objects, each once."""
-        return tuple(dict.fromkeys(path[:-1] for field in self for path in field.paths))
-
-    @cached_property
-    def places(self) -> tuple[tuple[Field, tuple[tuple[int, str, tuple[str, ...]], ...]], ...]:
-        """Each row with, for each of its spellings, the number of its object, its own name and its path."""
-        number = {parent: index for index, parent in enumerate(self.parents)}
-        return tuple((field, tuple((number[path[:-1]], path[-1], path) for path in field.paths)) for field in self)
+    def root(self) -> _Branch:
+        """The rows as a tree, so that a document is walked along what is in it. Of a row's spellings the first counts,
+        so their objects must stand in the tree in the order of the spellings."""
+        root = _Branch()
+        places = sorted((place, index) for index, field in enumerate(self) for place in range(len(field.paths)))
+        for place, index in places:
+            path = self[index].paths[place]
+            branch = root
+            for step in path[:-1]:
+                branch = branch.branch(step)
+            branch.leaves.append((path[-1], index, self[index], ".".join(path)))
+        return root
 
 
 def table(*rows: Field) -> Table:
@@ -80,23 +102,38 @@ def find(document: Mapping[str, object], path: Iterable[str]) -> object:
 def decode(rows: Table, document: Mapping[str, object]) -> tuple[dict[str, object], list[FieldError]]:
     """Values by name, for the members that are present, and an error for each that is malformed."""
     values: dict[str, object] = {}
-    errors: list[FieldError] = []
-    objects = [find(document, parent) for parent in rows.parents]
-    for field, places in rows.places:
-        for index, name, path in places:
-            place = objects[index]
-            if place is None:
-                continue
-            raw = place.get(name) if type(place) is dict else NOWHERE
-            if raw is None or raw == "":
-                continue
-            text = raw if type(raw) is str else text_of(raw)
-            if text is None:
-                errors.append(FieldError(".".join(path), why=f"cannot be read as {field.name}"))
-                break
+    wrong: dict[int, FieldError] = {}
+    _walk(rows.root, document, values, wrong)
+    return values, [wrong[index] for index in sorted(wrong)] if wrong else []
+
+
+def _walk(
+    branch: _Branch, place: Mapping[str, object], values: dict[str, object], wrong: dict[int, FieldError]
+) -> None:
+    for name, index, field, path in branch.leaves:
+        raw = place.get(name)
+        if raw is None or raw == "" or field.name in values or index in wrong:
+            continue
+        text = raw if type(raw) is str else text_of(raw)
+        if text is not None:
             try:
                 values[field.name] = field.codec(text)
+                continue
             except ValueError:
-                errors.append(FieldError(".".join(path), why=f"cannot be read as {field.name}"))
-            break
-    return values, errors
+                pass
+        wrong[index] = FieldError(path, why=f"cannot be read as {field.name}")
+    for name, below in branch.branches:
+        raw = place.get(name)
+        if type(raw) is dict:
+            _walk(below, raw, values, wrong)
+        elif raw is not None and raw != "":
+            _blocked(below, values, wrong)
+
+
+def _blocked(branch: _Branch, values: dict[str, object], wrong: dict[int, FieldError]) -> None:
+    """Something stands in the place of an object: no member of it can be read."""
+    for _, index, field, path in branch.leaves:
+        if field.name not in values and index not in wrong:
+            wrong[index] = FieldError(path, why=f"cannot be read as {field.name}")
+    for _, below in branch.branches:
+        _blocked(below, values, wrong)

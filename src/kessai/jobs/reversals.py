@@ -4,8 +4,9 @@ An authorization or sale without a trustworthy outcome is reversed until the acq
 credit, void or reversal is sent again, marked as a repeat. An authorization is never sent twice (R-4).
 """
 
-from dataclasses import replace
 from datetime import timedelta
+
+from msgspec.structs import replace
 
 from kessai import ids
 from kessai.gateway import CLEAN_UP, Circumstances, Gateway

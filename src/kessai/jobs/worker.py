@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from kessai import ids
 from kessai.gateway import CLEAN_UP, Gateway
@@ -11,12 +11,14 @@ from kessai.log import log
 from kessai.payment.merchant import Merchant
 from kessai.payment.settle import last_cutoff
 from kessai.storage.merchants import Merchants
-from kessai.storage.queue import Due, JobDone, JobLater, Queue
+from kessai.storage.queue import ClaimJob, Due, JobDone, JobLater, Queue
 
 IDLE_S = 1.0
 """How long the worker sleeps when nobody wakes it."""
 ROUNDS_EVERY_S = 10.0
 """How often cut-offs, lapsing holds and orphaned intents are looked for."""
+CLAIMED_S = 2.0
+"""How much longer than two exchanges a job is its worker's; then that worker is gone, and another one takes it."""
 MOST_TRIES = 10_000
 """Then a job is parked, for a person to look at: about a week of tries a minute apart."""
 
@@ -40,6 +42,8 @@ class Worker:
         self._longest_wait_s = longest_wait_s
         self._awake = asyncio.Event()
         self._stopping = False
+        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._latest_s = 0.0
 
     def wake(self) -> None:
         self._awake.set()
@@ -73,10 +77,19 @@ class Worker:
 
     async def _work_off(self) -> None:
         for merchant in self._merchants():
-            for job in await self._queue.due(merchant.id, self._gateway.clock()):
+            for job in await self._queue.due(merchant.id, self._now()):
                 if self._stopping:
                     return
-                await self._attempt(merchant, job)
+                until = self._now() + timedelta(seconds=CLAIMED_S + 2 * self._gateway.deadline_s)
+                if await self._gateway.database.write(ClaimJob(merchant_id=merchant.id, job=job, until=until)):
+                    await self._attempt(merchant, job)
+
+    def _now(self) -> datetime:
+        """The clock; after it went back, its latest time and what has really passed since (R-13)."""
+        now_s = asyncio.get_running_loop().time()
+        self._latest = max(self._latest + timedelta(seconds=now_s - self._latest_s), self._gateway.clock())
+        self._latest_s = now_s
+        return self._latest
 
     async def _attempt(self, merchant: Merchant, job: Due) -> None:
         assert job.kind == CLEAN_UP, f"no job is called {job.kind}"
@@ -98,7 +111,7 @@ class Worker:
             attempts=job.attempts + 1,
             parked=is_parked,
         )
-        run_at = self._gateway.clock() + timedelta(seconds=wait_s)
+        run_at = self._now() + timedelta(seconds=wait_s)
         await self._gateway.database.write(
             JobLater(merchant_id=merchant.id, id=job.id, run_at=run_at, parked=is_parked)
         )

@@ -4,7 +4,6 @@ Pure. What the gateway can know without asking anybody (a number that cannot exi
 by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
 """
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,8 +26,7 @@ from kessai.payment.options import PaymentOption
 from kessai.payment.transitions import may_follow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorize(Command):
+class Authorize(Command, frozen=True, kw_only=True):
     amount: Money
     card: Card
     capture: bool = False
@@ -37,8 +35,7 @@ class Authorize(Command):
     """The approval code that an issuer gave by voice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Increment(Command):
+class Increment(Command, frozen=True, kw_only=True):
     amount: Money
 
 

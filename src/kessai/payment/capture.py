@@ -1,6 +1,5 @@
 """Capture: collect money that was authorized, all of it or a part, once or several times. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from kessai.payment.lifecycle import Command, Operation, Payment, Prepared, Refusal, Transaction
@@ -10,8 +9,7 @@ from kessai.payment.options import PaymentOption
 from kessai.payment.transitions import State, may_follow, state_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capture(Command):
+class Capture(Command, frozen=True, kw_only=True):
     amount: Money
     option: PaymentOption | None = None
     """Japanese payment option sent with the capture; the authorization's holds where none is."""

@@ -1,6 +1,5 @@
 """Credit: pay a card with no capture behind it. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from kessai.payment.authorize import exists
@@ -11,8 +10,7 @@ from kessai.payment.money import Money
 from kessai.payment.options import PaymentOption
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credit(Command):
+class Credit(Command, frozen=True, kw_only=True):
     amount: Money
     card: Card
     option: PaymentOption | None = None

@@ -6,11 +6,13 @@ two open operations can never both win. Partial is an amount, not a state, which
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kessai.payment.card import Brand
 from kessai.payment.money import Currency, Money
@@ -119,8 +121,7 @@ class Refusal(Enum):
     REPEATED = "this signed request was sent before"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Approved:
+class Approved(Struct, frozen=True, kw_only=True):
     """The acquirer said yes, explicitly. `amount` is what it approved, which may be less than was asked."""
 
     amount: Money
@@ -129,24 +130,21 @@ class Approved:
     """Approved, and somebody should look: address or CVN check failed, a risk rule spoke."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declined:
+class Declined(Struct, frozen=True, kw_only=True):
     """The issuer, the acquirer or the gateway's own rules said no, explicitly."""
 
     reason: Reason
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
+class Failed(Struct, frozen=True, kw_only=True):
     """Certain that nothing was done: the link refused the connection, or the acquirer reported an error of its own."""
 
     reason: Reason
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """No answer in time, an answer cut off, or one that does not match. Never a decline, never an approval."""
 
     why: str
@@ -155,8 +153,7 @@ class Unknown:
 Outcome = Approved | Declined | Failed | Unknown
 
 
-@dataclass(frozen=True, kw_only=True)
-class Transaction:
+class Transaction(Struct, frozen=True, kw_only=True):
     """One operation on a payment: what was asked, and how it ended. Times are aware UTC."""
 
     id: int
@@ -221,24 +218,14 @@ FLAGS: Final[Mapping[str, str]] = {
 """Every flag a transaction can carry, with its meaning; the storage keeps them as words."""
 
 
-def changed(transaction: Transaction, **changes: object) -> Transaction:
-    """The transaction with some members changed; what `dataclasses.replace` does, at a fifth of its cost."""
-    assert changes.keys() <= transaction.__dict__.keys()
-    made = object.__new__(Transaction)
-    made.__dict__.update(transaction.__dict__, **changes)
-    return made
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Struct, frozen=True, kw_only=True):
     """A transaction that may begin. With a verdict nothing is sent: the rules themselves already know the outcome."""
 
     transaction: Transaction
     verdict: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(Struct, frozen=True, kw_only=True):
     """What every command says beside its own members."""
 
     target: int | None = None
@@ -252,8 +239,7 @@ class Command:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Payment:
+class Payment(Struct, frozen=True, kw_only=True, dict=True):
     """A payment as it stands: its transactions, oldest first, and what they add up to."""
 
     merchant_id: str
@@ -362,7 +348,7 @@ def conclude(transaction: Transaction, outcome: Outcome, now: datetime, review_a
     match outcome:
         case Approved():
             review = outcome.review or _review(transaction, outcome.facts, review_avs)
-            done = changed(
+            done = replace(
                 transaction,
                 status=Status.APPROVED,
                 approved=outcome.amount.minor,
@@ -373,18 +359,18 @@ def conclude(transaction: Transaction, outcome: Outcome, now: datetime, review_a
             if transaction.operation is Operation.SALE and (
                 review is not None or outcome.amount.minor < transaction.requested.minor
             ):
-                return changed(done, operation=Operation.AUTHORIZE, flags=done.flags | {"capture-skipped"})
+                return replace(done, operation=Operation.AUTHORIZE, flags=done.flags | {"capture-skipped"})
             return done
         case Declined():
-            return changed(
+            return replace(
                 transaction, status=Status.DECLINED, reason=outcome.reason, facts=outcome.facts, concluded_at=now
             )
         case Failed():
-            return changed(
+            return replace(
                 transaction, status=Status.FAILED, reason=outcome.reason, facts=outcome.facts, concluded_at=now
             )
         case Unknown():
-            return changed(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=now)
+            return replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=now)
 
 
 def _review(transaction: Transaction, facts: Mapping[str, str], review_avs: frozenset[str]) -> Reason | None:

@@ -5,8 +5,9 @@ Amounts are integers everywhere behind the wire. Decimal text is read exactly, b
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 # ISO 4217: alphabetic code, numeric code, and the exponent where it is not 2.
 _ISO_4217: Final = """
@@ -26,8 +27,7 @@ AMOUNT_TEXT: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
 """Decimal text as the wires allow it: digits, one point, nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Currency:
+class Currency(Struct, frozen=True):
     """A currency of ISO 4217; `exponent` is the number of its decimals (JPY 0, USD 2, KWD 3)."""
 
     code: str
@@ -55,8 +55,7 @@ CURRENCIES: Final[dict[str, Currency]] = {row[:3]: _read(row) for row in _ISO_42
 JPY: Final = CURRENCIES["JPY"]
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
+class Money(Struct, frozen=True):
     """An amount in minor units, with its currency."""
 
     minor: int

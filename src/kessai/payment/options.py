@@ -10,11 +10,14 @@ malformed or contradicts itself is an error. The rest are warnings, which a merc
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kessai.payment import issuers, names
 from kessai.payment.card import Brand
@@ -85,16 +88,14 @@ ALIASES: Final[Mapping[str, str]] = {"1": "10", "2": "21", "4": "61", "5": "80",
 """The one-digit codes of the older interface."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bonus:
+class Bonus(Struct, frozen=True):
     """One bonus payment: month 1 to 12 and yen, each None where it is left to the issuer."""
 
     month: int | None = None
     amount: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaymentOption:
+class PaymentOption(Struct, frozen=True, kw_only=True):
     """How a cardholder wants to pay. Everything is optional: no method is one-time payment."""
 
     method: str | None = None
@@ -177,11 +178,11 @@ def _rule(row: str) -> tuple[str, Rule]:
 
 
 RULES: Final[Mapping[str, Rule]] = dict(_rule(row) for row in _RULES.strip().splitlines())
+_WITH_BONUS: Final = (Kind.BONUS, Kind.COMBINATION)
 ALWAYS_WARNINGS: Final = frozenset({"J19"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """A breach of a rule. `index` says which bonus, from 0, where it is about one."""
 
     rule: str
@@ -367,7 +368,10 @@ def check(
             problems.append(problem("J24", severity=Severity.WARNING))
     problems += _amount_problems(option, contract, amount)
     problems += _count_problems(option, contract, sale_date)
-    problems += _bonus_problems(option, contract, amount, sale_date)
+    if option.bonuses or option.kind in _WITH_BONUS:
+        problems += _bonus_problems(option, contract, amount, sale_date)
+    if not problems:
+        return ()
     if strict:
         problems = [
             found if found.rule in ALWAYS_WARNINGS else replace(found, severity=Severity.ERROR) for found in problems
@@ -404,9 +408,8 @@ def _count_problems(option: PaymentOption, contract: Contract, sale_date: date) 
 
 
 def _bonus_problems(option: PaymentOption, contract: Contract, amount: Money, sale_date: date) -> Iterator[Problem]:
-    if option.kind not in (Kind.BONUS, Kind.COMBINATION):
-        if option.bonuses:
-            yield problem("J19")
+    if option.kind not in _WITH_BONUS:
+        yield problem("J19")
         return
     assert option.method is not None
     method = METHODS[option.method]

@@ -1,6 +1,5 @@
 """Refund: return captured money to the card it came from, all of it or a part. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kessai.payment.lifecycle import Command, Operation, Payment, Prepared, Refusal, Transaction
@@ -9,8 +8,7 @@ from kessai.payment.money import Money
 from kessai.payment.transitions import may_follow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refund(Command):
+class Refund(Command, frozen=True, kw_only=True):
     target: int
     """The sale or capture that is refunded."""
     amount: Money

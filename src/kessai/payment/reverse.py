@@ -1,7 +1,8 @@
 """Reverse: release a hold, all of it or a part; undo an exchange whose outcome is unknown. Pure."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from kessai.payment.lifecycle import Approved, Command, Operation, Payment, Prepared, Refusal, Status, Transaction
 from kessai.payment.merchant import Merchant
@@ -9,8 +10,7 @@ from kessai.payment.money import Money
 from kessai.payment.transitions import State, may_follow, state_of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reverse(Command):
+class Reverse(Command, frozen=True, kw_only=True):
     amount: Money | None = None
     """What to release; None for all that is left (the gateway's own clean-up)."""
     by_transaction_id: bool = False

@@ -1,15 +1,15 @@
 """Void: cancel a sale, capture, refund or credit before it is settled; a plain hold is released by it too. Pure."""
 
-from dataclasses import dataclass, replace
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from kessai.payment.lifecycle import Approved, Command, Operation, Payment, Prepared, Refusal, Status, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.transitions import may_follow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Void(Command):
+class Void(Command, frozen=True, kw_only=True):
     target: int
     by_transaction_id: bool = False
     """A time-out void: the caller did not see the original's answer and names it by its own id."""

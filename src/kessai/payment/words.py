@@ -1,6 +1,6 @@
 """Words: a payment option as people read it, and as an acquirer prints it. Pure."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from kessai.payment import names
 from kessai.payment.options import RULES, Kind, PaymentOption

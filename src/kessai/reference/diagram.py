@@ -5,9 +5,11 @@ way in which a payment can begin. So the printed diagram shows what the rules do
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from msgspec.structs import replace
 
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Brand, Card, Expiry, Pan

@@ -9,9 +9,11 @@ import typer
 
 from kessai import cli, config
 from kessai.acquirers import personalities
+from kessai.health import UNAVAILABLE, Reason
 from kessai.payment import issuers
 from kessai.payment.merchant import Terms
-from kessai.reference.parts import code, meanings, shown, table
+from kessai.reference.parts import code, meanings, meant, shown, table
+from kessai.verify import FINDINGS
 
 
 def print_settings() -> str:
@@ -53,6 +55,18 @@ _CONTRACT: Final = {
 def _by_personality(values: Mapping[str, list[object]], said: Mapping[str, str]) -> str:
     headings = ("Setting", "Meaning", *map(code, personalities()))
     return table(headings, ((code(name), said[name], *map(shown, row)) for name, row in values.items()))
+
+
+def print_health() -> str:
+    said = meanings(Reason)
+    makes = {reason: "unavailable" if reason in UNAVAILABLE else "degraded" for reason in Reason}
+    return table(
+        ("Reason", "Makes it", "Meaning"), ((code(reason.value), makes[reason], said[reason.name]) for reason in Reason)
+    )
+
+
+def print_findings() -> str:
+    return meant("Finding", FINDINGS)
 
 
 def print_commands() -> str:

@@ -51,5 +51,5 @@ def shown(value: object) -> str:
         value = sorted(each.value if isinstance(each, Enum) else str(each) for each in value)
     plain = msgspec.to_builtins(value)
     if isinstance(plain, str):
-        return code(plain)
+        return code(plain) if plain else "none"
     return code(msgspec.json.encode(plain).decode()) if plain not in ([], {}, ()) else "none"

@@ -1,10 +1,10 @@
 """Merchants, their keys and keysets. Rows only: what is sealed stays sealed here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from kessai.storage.database import Database, Run
+from kessai.storage.database import Database, Row, Run
 from kessai.storage.payments import from_ms, to_ms
 
 
@@ -56,6 +56,11 @@ class Merchants:
             for row in await self._read("merchant_keys", {"merchant_id": merchant_id})
         ]
 
+    async def version(self) -> int:
+        """How often merchants, keys or terms were changed by anybody; whoever keeps them in memory compares it."""
+        rows = await self._read("changes_version", {})
+        return int(rows[0][0]) if rows else 0
+
     async def keysets(self, merchant_id: str) -> dict[str, bytes]:
         return {row[0]: bytes(row[1]) for row in await self._read("keysets", {"merchant_id": merchant_id})}
 
@@ -69,8 +74,8 @@ class AddMerchant:
     keys: tuple[KeyRow, ...]
     now: datetime
 
-    def apply(self, run: Run) -> bool:
-        values = {
+    def values(self) -> dict[str, object]:
+        return {
             "id": self.row.id,
             "personality": self.row.personality,
             "mode": self.row.mode,
@@ -78,13 +83,16 @@ class AddMerchant:
             "settled_until": to_ms(self.row.settled_until),
             "created_at": to_ms(self.now),
         }
-        if not run("add_merchant", values):
+
+    def apply(self, run: Run) -> bool:
+        if not run("add_merchant", self.values()):
             return False
         for purpose, sealed in self.keysets.items():
             keyset = {"merchant_id": self.row.id, "purpose": purpose, "sealed": sealed, "created_at": to_ms(self.now)}
             run("add_keyset", keyset)
         for key in self.keys:
-            AddKey(self.row.id, key).apply(run)
+            run("add_key", AddKey(self.row.id, key).values())
+        run("bump_changes", {})
         return True
 
 
@@ -95,8 +103,8 @@ class AddKey:
     merchant_id: str
     key: KeyRow
 
-    def apply(self, run: Run) -> bool:
-        values = {
+    def values(self) -> dict[str, object]:
+        return {
             "merchant_id": self.merchant_id,
             "id": self.key.id,
             "kind": self.key.kind,
@@ -104,7 +112,9 @@ class AddKey:
             "certificate": self.key.certificate,
             "created_at": to_ms(self.key.created_at),
         }
-        return bool(run("add_key", values))
+
+    def apply(self, run: Run) -> bool:
+        return _counted(run, run("add_key", self.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +125,11 @@ class RevokeKey:
     key_id: str
     now: datetime
 
+    def values(self) -> dict[str, object]:
+        return {"merchant_id": self.merchant_id, "id": self.key_id, "revoked_at": to_ms(self.now)}
+
     def apply(self, run: Run) -> bool:
-        return bool(
-            run("revoke_key", {"merchant_id": self.merchant_id, "id": self.key_id, "revoked_at": to_ms(self.now)})
-        )
+        return _counted(run, run("revoke_key", self.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +140,11 @@ class SetMerchant:
     mode: str
     terms: str
 
+    def values(self) -> dict[str, object]:
+        return {"id": self.merchant_id, "mode": self.mode, "terms": self.terms}
+
     def apply(self, run: Run) -> bool:
-        return bool(run("set_merchant", {"id": self.merchant_id, "mode": self.mode, "terms": self.terms}))
+        return _counted(run, run("set_merchant", self.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +154,15 @@ class SettledUntil:
     merchant_id: str
     instant: datetime
 
+    def values(self) -> dict[str, object]:
+        return {"id": self.merchant_id, "settled_until": to_ms(self.instant)}
+
     def apply(self, run: Run) -> None:
-        run("settled_until", {"id": self.merchant_id, "settled_until": to_ms(self.instant)})
+        run("settled_until", self.values())
+
+
+def _counted(run: Run, rows: Sequence[Row]) -> bool:
+    """Whether something changed; then whoever keeps merchants in memory will see that it did."""
+    if rows:
+        run("bump_changes", {})
+    return bool(rows)

@@ -1,10 +1,10 @@
 """Payments, transactions, entries, claims as rows: what is read of them, and how rows become values."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from kessai.ledger import Account, Entry
 from kessai.payment.card import Brand
@@ -31,8 +31,7 @@ def from_ms(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a caller was told: HTTP status and body. `stored` is kept in the body's place where that may not be kept."""
 
     status: int
@@ -42,8 +41,7 @@ class Answer:
     """Whether this is what an earlier request with the same claim was told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Something that one transaction has at a time: an idempotency key, a signature, a merchant's own id.
 
     Written with the intent, so that of two who want the same one begins. It holds for as long as its window lasts.
@@ -106,8 +104,7 @@ def entry_of(row: Row) -> Entry:
     return Entry(row[0], row[1], Account(row[2]), Currency.of(row[3]), row[4], from_ms(row[5]))
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """A payment as it stands, with its sealed card."""
 
     payment: Payment

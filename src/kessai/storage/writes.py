@@ -46,12 +46,12 @@ class Begin:
     def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
         merchant, transaction = self.payment.merchant_id, self.transaction
         for index, claim in enumerate(self.claims):
-            if not run("claim", _claim_row(merchant, claim) | {"transaction_id": transaction.id}):
+            if not run("claim", claim_row(merchant, claim) | {"transaction_id": transaction.id}):
                 _forget(run, merchant, self.claims[:index])
-                (row,) = run("read_claim", _claim_row(merchant, claim))
+                (row,) = run("read_claim", claim_row(merchant, claim))
                 return told_before(row, claim)
         if transaction.id == transaction.payment_id:
-            run("begin_payment", _payment_row(self.payment, self.card))
+            run("begin_payment", payment_row(self.payment, self.card))
         elif not run(
             "claim_payment",
             {"merchant_id": merchant, "id": self.payment.id, "version": self.payment.version},
@@ -68,11 +68,11 @@ class Begin:
                 _forget(run, merchant, self.claims)
                 return Conflict()
             enqueue(run, merchant, (self.takes_over,))  # if this one fails, somebody must settle it all the same
-        run("begin_transaction", _transaction_row(merchant, transaction, self.lease, self.correlation))
+        run("begin_transaction", transaction_row(merchant, transaction, self.lease, self.correlation))
         return None
 
 
-def _claim_row(merchant: str, claim: Claim) -> dict[str, object]:
+def claim_row(merchant: str, claim: Claim) -> dict[str, object]:
     return {"merchant_id": merchant, "key": claim.key, "request": claim.request, "since": claim.since}
 
 
@@ -90,7 +90,7 @@ class Replay:
     claim: Claim
 
     def apply(self, run: Run) -> Answer | Refusal | None:
-        rows = run("read_claim", _claim_row(self.merchant_id, self.claim))
+        rows = run("read_claim", claim_row(self.merchant_id, self.claim))
         return told_before(rows[0], self.claim) if rows else None
 
 
@@ -105,25 +105,7 @@ class Finish:
     answer: Answer | None = None
 
     def apply(self, run: Run) -> bool:
-        transaction = self.transaction
-        assert transaction.concluded_at is not None
-        concluded = run(
-            "conclude_transaction",
-            {
-                "merchant_id": self.merchant_id,
-                "id": transaction.id,
-                "operation": transaction.operation.value,
-                "status": transaction.status.value,
-                "approved": transaction.approved,
-                "reason": transaction.reason.value if transaction.reason else None,
-                "flags": " ".join(sorted(transaction.flags)),
-                "facts": encode_json(transaction.facts).decode(),
-                "concluded_at": to_ms(transaction.concluded_at),
-                "answer_status": self.answer.status if self.answer else None,
-                "answer": pack(self.answer.stored or self.answer.body) if self.answer else None,
-                "expected": Status.PENDING.value,
-            },
-        )
+        concluded = run("conclude_transaction", outcome_row(self.merchant_id, self.transaction, self.answer))
         if not concluded:
             return False
         _post(run, self.merchant_id, self.entries)
@@ -159,23 +141,10 @@ class SettleUnknown:
     jobs: Sequence["Job"] = ()
 
     def apply(self, run: Run) -> bool:
-        transaction = self.transaction
-        assert transaction.concluded_at is not None
         claim = {"merchant_id": self.merchant_id, "id": self.payment.id, "version": self.payment.version}
         if not run("claim_payment", claim):
             return False
-        settled = run(
-            "settle_unknown",
-            {
-                "merchant_id": self.merchant_id,
-                "id": transaction.id,
-                "status": transaction.status.value,
-                "approved": transaction.approved,
-                "reason": transaction.reason.value if transaction.reason else None,
-                "facts": encode_json(transaction.facts).decode(),
-                "concluded_at": to_ms(transaction.concluded_at),
-            },
-        )
+        settled = run("settle_unknown", outcome_row(self.merchant_id, self.transaction))
         if not settled:
             return True
         _post(run, self.merchant_id, self.entries)
@@ -192,9 +161,11 @@ class GiveUp:
     now: datetime
     job: "Job"
 
+    def values(self) -> dict[str, object]:
+        return {"merchant_id": self.merchant_id, "id": self.transaction_id, "concluded_at": to_ms(self.now)}
+
     def apply(self, run: Run) -> bool:
-        row = {"merchant_id": self.merchant_id, "id": self.transaction_id, "concluded_at": to_ms(self.now)}
-        if not run("give_up_pending", row):
+        if not run("give_up_pending", self.values()):
             return False
         enqueue(run, self.merchant_id, (self.job,))
         return True
@@ -207,8 +178,11 @@ class ForgetExpiry:
     merchant_id: str
     payment_id: int
 
+    def values(self) -> dict[str, object]:
+        return {"merchant_id": self.merchant_id, "id": self.payment_id}
+
     def apply(self, run: Run) -> None:
-        run("forget_expiry", {"merchant_id": self.merchant_id, "id": self.payment_id})
+        run("forget_expiry", self.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,17 +196,17 @@ class Happened:
     detail: str
     jobs: Sequence["Job"] = ()
 
+    def values(self) -> dict[str, object]:
+        return {
+            "merchant_id": self.merchant_id,
+            "transaction_id": self.transaction_id,
+            "id": self.id,
+            "kind": self.kind,
+            "detail": self.detail,
+        }
+
     def apply(self, run: Run) -> None:
-        run(
-            "record_event",
-            {
-                "merchant_id": self.merchant_id,
-                "transaction_id": self.transaction_id,
-                "id": self.id,
-                "kind": self.kind,
-                "detail": self.detail,
-            },
-        )
+        run("record_event", self.values())
         enqueue(run, self.merchant_id, self.jobs)
 
 
@@ -261,19 +235,7 @@ class Transmit:
             if not run("transmit", row):
                 raise Raced
         for batch in self.batches:
-            run(
-                "add_settlement",
-                {
-                    "merchant_id": self.merchant_id,
-                    "id": batch.id,
-                    "currency": batch.currency.code,
-                    "business_date": batch.business_date.isoformat(),
-                    "captured": batch.captured,
-                    "returned": batch.returned,
-                    "transactions": batch.count,
-                    "cut_at": to_ms(self.cut_at),
-                },
-            )
+            run("add_settlement", {"merchant_id": self.merchant_id, "cut_at": to_ms(self.cut_at)} | batch_row(batch))
         _post(run, self.merchant_id, self.entries)
         return True
 
@@ -294,35 +256,62 @@ class Job:
 
 def enqueue(run: Run, merchant_id: str, jobs: Sequence[Job]) -> None:
     for job in jobs:
-        run(
-            "enqueue",
-            {
-                "merchant_id": merchant_id,
-                "id": job.id,
-                "kind": job.kind,
-                "transaction_id": job.transaction_id,
-                "run_at": to_ms(job.run_at),
-            },
-        )
+        run("enqueue", {"merchant_id": merchant_id} | job_row(job))
 
 
 def _post(run: Run, merchant_id: str, entries: Sequence[Entry]) -> None:
     for entry in entries:
-        run(
-            "post_entry",
-            {
-                "merchant_id": merchant_id,
-                "transaction_id": entry.transaction_id,
-                "line": entry.line,
-                "account": entry.account.value,
-                "currency": entry.currency.code,
-                "amount": entry.amount,
-                "posted_at": to_ms(entry.posted_at),
-            },
-        )
+        run("post_entry", {"merchant_id": merchant_id} | entry_row(entry))
 
 
-def _payment_row(payment: Payment, card: SealedCard | None) -> dict[str, object]:
+# ---- values as rows, for both engines
+
+
+def job_row(job: Job) -> dict[str, object]:
+    return {"id": job.id, "kind": job.kind, "transaction_id": job.transaction_id, "run_at": to_ms(job.run_at)}
+
+
+def entry_row(entry: Entry) -> dict[str, object]:
+    return {
+        "transaction_id": entry.transaction_id,
+        "line": entry.line,
+        "account": entry.account.value,
+        "currency": entry.currency.code,
+        "amount": entry.amount,
+        "posted_at": to_ms(entry.posted_at),
+    }
+
+
+def batch_row(batch: Batch) -> dict[str, object]:
+    return {
+        "id": batch.id,
+        "currency": batch.currency.code,
+        "business_date": batch.business_date.isoformat(),
+        "captured": batch.captured,
+        "returned": batch.returned,
+        "transactions": batch.count,
+    }
+
+
+def outcome_row(merchant_id: str, transaction: Transaction, answer: Answer | None = None) -> dict[str, object]:
+    assert transaction.concluded_at is not None
+    return {
+        "merchant_id": merchant_id,
+        "id": transaction.id,
+        "operation": transaction.operation.value,
+        "status": transaction.status.value,
+        "approved": transaction.approved,
+        "reason": transaction.reason.value if transaction.reason else None,
+        "flags": " ".join(sorted(transaction.flags)),
+        "facts": encode_json(transaction.facts).decode(),
+        "concluded_at": to_ms(transaction.concluded_at),
+        "answer_status": answer.status if answer else None,
+        "answer": pack(answer.stored or answer.body) if answer else None,
+        "expected": Status.PENDING.value,
+    }
+
+
+def payment_row(payment: Payment, card: SealedCard | None) -> dict[str, object]:
     return {
         "merchant_id": payment.merchant_id,
         "id": payment.id,
@@ -336,7 +325,7 @@ def _payment_row(payment: Payment, card: SealedCard | None) -> dict[str, object]
     }
 
 
-def _transaction_row(merchant_id: str, transaction: Transaction, lease: int, correlation: str) -> dict[str, object]:
+def transaction_row(merchant_id: str, transaction: Transaction, lease: int, correlation: str) -> dict[str, object]:
     return {
         "merchant_id": merchant_id,
         "id": transaction.id,

@@ -5,7 +5,6 @@ import copy
 import hashlib
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, Final
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from kessai.dialects import HttpRequest
 from kessai.dialects.cybersource.auth import Claim, Failure, Reason, Verified, claim, sign, verify

@@ -6,8 +6,9 @@ that begins with `=` is filled in from the exchange (see `MAKERS`), anything els
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -302,7 +303,12 @@ _JST: Final = timedelta(hours=9)
 
 def _jst(exchange: Exchange) -> str:
     """28 digits: `00`, Japan's time of day to the second, and a sequence number that the acquirer leaves at one."""
-    return f"00{exchange.sent_at + _JST:%Y%m%d%H%M%S}000000000001"
+    return f"00{_second_in_japan(int(exchange.sent_at.timestamp()))}000000000001"
+
+
+@lru_cache(maxsize=4)
+def _second_in_japan(since_epoch: int) -> str:
+    return f"{datetime.fromtimestamp(since_epoch, UTC) + _JST:%Y%m%d%H%M%S}"
 
 
 MAKERS: Final[Mapping[str, Callable[[Exchange], str]]] = {

@@ -6,6 +6,7 @@ currency is spelt as the request spelt it, ids are 22 digits, links are paths wi
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -73,7 +74,12 @@ BodyOf = Callable[[Payment, Transaction, Mapping[str, object]], Body]
 
 def wire_time(instant: datetime) -> str:
     """An aware time as this wire writes it: UTC, whole seconds."""
-    return f"{instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+    return _second(int(instant.timestamp()))
+
+
+@lru_cache(maxsize=64)
+def _second(since_epoch: int) -> str:
+    return f"{datetime.fromtimestamp(since_epoch, UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def reference_of(transaction: Transaction) -> str:
@@ -361,10 +367,8 @@ def processor(transaction: Transaction, slip: str | None) -> Body:
     """`processorInformation` of a transaction; empty when the acquirer said nothing."""
     facts = transaction.facts
     found: Body = {}
-    for name, path in PROCESSOR:
-        value = facts.get(name)
-        if value is None:
-            continue
+    for name, path in _said(frozenset(facts)):
+        value = facts[name]
         if name == "sales_slip_number" and slip is not None:
             value = slip
         if len(path) == 1:
@@ -374,6 +378,12 @@ def processor(transaction: Transaction, slip: str | None) -> Body:
             assert isinstance(inner, dict)
             inner[path[1]] = value
     return found
+
+
+@lru_cache(maxsize=256)
+def _said(names: frozenset[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The rows of `PROCESSOR` that an acquirer said something for: as many sets of names as kinds of answer."""
+    return tuple((name, path) for name, path in PROCESSOR if name in names)
 
 
 def _reconciliation(transaction: Transaction, identifier: str) -> Body:

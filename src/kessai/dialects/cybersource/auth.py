@@ -13,16 +13,15 @@ import hashlib
 import hmac
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Final
 
+from msgspec import Struct
+
 from kessai.dialects import HttpRequest
-from kessai.dialects.cybersource import jwt
+from kessai.dialects.cybersource import jwt, signature
 from kessai.dialects.cybersource.jwt import Certificate, SharedSecret, sign_jwt_hs256
 
 __all__ = [
@@ -40,23 +39,17 @@ __all__ = [
 ]
 
 WINDOW_S: Final = 300
-SIGNATURE_LIMIT: Final = 4096
 EXPLANATION_LIMIT: Final = 1500
 
 AUTHENTICATION_FAILED: Final = b'{"response":{"rmsg":"Authentication Failed"}}'
 DATE_MISSING: Final = b'{"response":{"rmsg":"Authentication Failed: no Date or v-c-date header was sent"}}'
 
-# What every signature covers, each by one of these names; a digest besides, where there is a body.
-COVERED: Final = (("host",), ("date", "v-c-date"), ("request-target",), ("v-c-merchant-id",))
 MAC_ALGORITHMS: Final = frozenset({"hmacsha256", "hmac-sha256"})
 
-_PARAMETERS: Final = frozenset({"keyid", "algorithm", "headers", "signature"})
 _ONCE: Final = ("signature", "authorization", "date", "v-c-date", "digest", "host", "v-c-merchant-id")
 _SHOWN: Final = frozenset({"date", "v-c-date", "digest", "host", "v-c-merchant-id", "request-target"})
 
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
-_PARAMETER: Final = re.compile(r'[ \t]*([A-Za-z]+)[ \t]*=[ \t]*"([^"]*)"[ \t]*(,|\Z)', re.ASCII)
-_LABEL: Final = re.compile(r"\(request-target\)|[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
 _PORT: Final = re.compile(r":[0-9]{1,5}\Z", re.ASCII)
 
 _NOBODY: Final = SharedSecret("", bytes(32), "")
@@ -99,19 +92,17 @@ class Failure:
         return DATE_MISSING if self.reason is Reason.DATE_MISSING else AUTHENTICATION_FAILED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedRequest:
+class SignedRequest(Struct, frozen=True, kw_only=True):
     """The parts of an HTTP signature: the string as the client's own list orders it, and the MAC that came with it."""
 
     text: str
-    mac: bytes
+    signature: bytes
     host: str
     dates: tuple[str, ...]
     digest: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """What a request says of itself; nothing of it is verified."""
 
     scheme: Scheme
@@ -130,8 +121,7 @@ class Claim:
         return isinstance(self.parts, jwt.Token) and self.parts.claims.jti is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(Struct, frozen=True, kw_only=True):
     """A request that is from whom it says.
 
     `replay_id` under `key_id` tells the exact repeat of a request. Leave the merchant out of that comparison: with a
@@ -141,9 +131,14 @@ class Verified:
     merchant_id: str
     key_id: str
     replay_id: str
-    """`jti`; without one, the SHA-256 in hex of what the token signs; the MAC in hex of an HTTP signature."""
-    expires_at: datetime
-    """From then on a repeat fails by itself."""
+    """`jti`; without one, the SHA-256 in hex of the token's signature; the MAC in hex of an HTTP signature."""
+    until_s: int
+    """Seconds since the epoch."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """From then on a repeat fails by itself."""
+        return datetime.fromtimestamp(self.until_s, UTC)
 
 
 def claim(request: HttpRequest) -> Claim | Failure:
@@ -221,19 +216,19 @@ def _without_repeated(request: HttpRequest, headers: dict[str, str]) -> dict[str
 
 
 def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | Failure:
-    given = _parameters(headers["signature"])
-    if given["algorithm"].lower() not in MAC_ALGORITHMS:
-        return _failure(Reason.ALGORITHM, f"algorithm '{given['algorithm']}' is not HmacSHA256")
-    mac = jwt.from_base64("the signature", given["signature"])
+    key_id, algorithm, names, encoded = signature.parameters(headers["signature"])
+    if algorithm.lower() not in MAC_ALGORITHMS:
+        return _failure(Reason.ALGORITHM, f"algorithm '{algorithm}' is not HmacSHA256")
+    mac = jwt.from_base64("the signature", encoded)
     if len(mac) != 32:
         raise ValueError(f"the signature is {len(mac)} bytes long instead of 32")
     if "date" not in headers and "v-c-date" not in headers:
         return _failure(Reason.DATE_MISSING, "neither a Date nor a v-c-date header was sent")
-    listed, absent = _signed_list(given["headers"])
+    listed, absent = signature.signed_list(names)
     if request.body and "digest" not in listed:
         absent = (*absent, "digest (there is a body)")
     if absent:
-        return _failure(Reason.NOT_SIGNED, f"the signed list '{given['headers']}' does not have {', '.join(absent)}")
+        return _failure(Reason.NOT_SIGNED, f"the signed list '{names}' does not have {', '.join(absent)}")
     lines = []
     for name, label in listed.items():
         value = f"{request.method.lower()} {request.target}" if name == "request-target" else headers.get(name)
@@ -246,51 +241,16 @@ def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | F
     return Claim(
         scheme=Scheme.SIGNATURE,
         merchant_id=_id("v-c-merchant-id", headers["v-c-merchant-id"]),
-        key_id=_id("keyid", given["keyid"]),
+        key_id=_id("keyid", key_id),
         algorithm="HmacSHA256",
         parts=SignedRequest(
             text=text,
-            mac=mac,
+            signature=mac,
             host=headers["host"],
             dates=tuple(headers[name] for name in ("date", "v-c-date") if name in listed),
             digest=headers["digest"] if "digest" in listed else None,
         ),
     )
-
-
-def _parameters(text: str) -> dict[str, str]:
-    """The pairs of a `Signature` header, names in lower case: all of the four, each once, and no other."""
-    if len(text) > SIGNATURE_LIMIT:
-        raise ValueError(f"the Signature header is {len(text)} characters long, at most {SIGNATURE_LIMIT} are read")
-    given: dict[str, str] = {}
-    place, more = 0, True
-    while more:
-        pair = _PARAMETER.match(text, place)
-        if pair is None:
-            raise ValueError(f'the Signature header is not name="value" from character {place + 1} on')
-        name = pair[1].lower()
-        if name in given or name not in _PARAMETERS:
-            raise ValueError(f"{name} in the Signature header {'comes twice' if name in given else 'is unknown'}")
-        given[name] = pair[2]
-        place, more = pair.end(), pair[3] == ","
-    if len(given) < len(_PARAMETERS):
-        raise ValueError(f"the Signature header lacks {', '.join(sorted(_PARAMETERS - given.keys()))}")
-    return given
-
-
-@lru_cache(maxsize=256)
-def _signed_list(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """A header list in its order, name in lower case to label as listed; and what it leaves out of `COVERED`."""
-    listed: dict[str, str] = {}
-    for label in text.replace(",", " ").split():
-        if _LABEL.fullmatch(label) is None:
-            raise ValueError(f"'{label}' in the signed list is not a header's name")
-        name = "request-target" if label == "(request-target)" else label.lower()
-        if name in listed:
-            raise ValueError(f"the signed list names {name} twice")
-        listed[name] = label
-    absent = tuple(" or ".join(names) for names in COVERED if not any(name in listed for name in names))
-    return MappingProxyType(listed), absent
 
 
 def _claim_token(headers: dict[str, str]) -> Claim | Failure:
@@ -339,11 +299,11 @@ def _verify_signature(
 ) -> Verified | Failure:
     digest = f"SHA-256={jwt.sha256_base64(request.body)}"  # also for an unknown key: a long body takes as long
     if not isinstance(key, SharedSecret) or key.key_id != claimed.key_id:
-        hmac.compare_digest(_NOBODY.mac(_octets(signed.text)), signed.mac)
+        hmac.compare_digest(_NOBODY.mac(_octets(signed.text)), signed.signature)
         return _unknown_key(claimed)
-    is_signed = hmac.compare_digest(key.mac(_octets(signed.text)), signed.mac)
+    is_signed = hmac.compare_digest(key.mac(_octets(signed.text)), signed.signature)
     if not is_signed and key.owner != claimed.merchant_id:
-        is_signed = hmac.compare_digest(key.mac(_octets(_signed_as(key.owner, signed.text))), signed.mac)
+        is_signed = hmac.compare_digest(key.mac(_octets(_signed_as(key.owner, signed.text))), signed.signature)
     other_digest = ""
     if signed.digest is not None and signed.digest[:8].upper() + signed.digest[8:] != digest:
         other_digest = f"digest is '{signed.digest}', the {len(request.body)} bytes received give '{digest}'"
@@ -365,8 +325,8 @@ def _verify_signature(
     return Verified(
         merchant_id=claimed.merchant_id,
         key_id=claimed.key_id,
-        replay_id=signed.mac.hex(),
-        expires_at=datetime.fromtimestamp(min(instants) + window_s + 1, UTC),
+        replay_id=signed.signature.hex(),
+        until_s=min(instants) + window_s + 1,
     )
 
 
@@ -411,8 +371,8 @@ def _verify_token(
     return Verified(
         merchant_id=claimed.merchant_id,
         key_id=claimed.key_id,
-        replay_id=claims.jti or hashlib.sha256(token.signing_input).hexdigest(),
-        expires_at=datetime.fromtimestamp(last + 1, UTC),
+        replay_id=claims.jti or hashlib.sha256(token.signature).hexdigest(),
+        until_s=last + 1,
     )
 
 
@@ -426,9 +386,8 @@ def _token_end(claims: jwt.Claims, now: datetime) -> int | Failure:
             Reason.DATE, f"the token lives {expiry - issued} s from iat to exp, 0 to {jwt.TOKEN_LIFE_S} are allowed"
         )
     if issued > now_s + jwt.LEEWAY_S:
-        return _failure(
-            Reason.DATE, f"claim iat is {issued - now_s} s ahead of our clock, {jwt.LEEWAY_S} s are allowed"
-        )
+        wrong = f"claim iat is {issued - now_s} s ahead of our clock, {jwt.LEEWAY_S} s are allowed"
+        return _failure(Reason.DATE, wrong)
     if expiry < now_s - jwt.LEEWAY_S:
         return _failure(
             Reason.DATE, f"the token expired {now_s - expiry} s ago by our clock, {jwt.LEEWAY_S} s are allowed"
@@ -482,10 +441,8 @@ def _octets(text: str) -> bytes:
 
 def _unknown_key(claimed: Claim) -> Failure:
     whose = claimed.merchant_id if claimed.issuer in (None, claimed.merchant_id) else f"{claimed.issuer} for it"
-    return _failure(
-        Reason.UNKNOWN_KEY,
-        f"{claimed.merchant_id} has no live {claimed.scheme.value} key '{claimed.key_id}' of {whose}",
-    )
+    wrong = f"{claimed.merchant_id} has no live {claimed.scheme.value} key '{claimed.key_id}' of {whose}"
+    return _failure(Reason.UNKNOWN_KEY, wrong)
 
 
 def _shown(text: str) -> str:

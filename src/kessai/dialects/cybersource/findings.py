@@ -1,6 +1,8 @@
 """What is found wrong with a request on the way to its command. Pure."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
+from typing import Final
 
 from kessai.dialects.cybersource.reasons import INVALID_DATA, MISSING_FIELD, Word
 from kessai.dialects.table import FieldError
@@ -19,6 +21,9 @@ class Problems:
         return "; ".join(f"{e.path}: {'missing' if e.is_missing else e.why or 'not valid'}" for e in self.fields)
 
 
+_NONE: Final[Set[str]] = frozenset()
+
+
 @dataclass(slots=True)
 class Findings:
     """What decoding collects on its way."""
@@ -33,8 +38,8 @@ class Findings:
         self.errors.append(FieldError(path, why=why))
 
     @property
-    def paths(self) -> set[str]:
-        return {error.path for error in self.errors}
+    def paths(self) -> Set[str]:
+        return {error.path for error in self.errors} if self.errors else _NONE
 
     def problems(self) -> Problems:
         unique: dict[str, FieldError] = {}

@@ -1,7 +1,8 @@
 """Japanese payment options on this wire: `processingInformation.japanPaymentOptions`, read, checked, located. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from kessai.dialects.cybersource.findings import Findings
@@ -9,7 +10,6 @@ from kessai.dialects.document import has_bad_characters, mask_pans, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.payment import options
 from kessai.payment.card import Card
-from kessai.payment.issuers import JAPAN
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
 
@@ -28,6 +28,8 @@ MEMBERS: Final[tuple[tuple[str, str], ...]] = (
     ("businessNameKatakana", "business_name_katakana"),
     ("businessNameAlphaNumeric", "business_name_alphanumeric"),
 )
+_WIRE_NAMES: Final = tuple(wire for wire, _ in MEMBERS)
+_JAPAN_OFFSET_S: Final = 9 * 3600
 _NAMES: Final = frozenset({"business_name", "business_name_katakana", "business_name_alphanumeric"})
 _PATHS: Final[Mapping[str, str]] = {neutral: f"{PATH}.{wire}" for wire, neutral in MEMBERS} | {
     "bonuses": f"{PATH}.bonuses",
@@ -55,18 +57,14 @@ def option(
     if not isinstance(raw, dict):
         findings.invalid(PATH)
         return None
-    values: dict[str, object] = {}
-    for wire, neutral in MEMBERS:
-        value = raw.get(wire)
-        if value is None or value == "":
-            continue
-        text = text_of(value)
-        if text is None or has_bad_characters(text):
-            findings.invalid(f"{PATH}.{wire}")
-        else:  # a name is stored and printed, and a card number is no shop's name
-            values[neutral] = mask_pans(text) if neutral in _NAMES else text
-    values["bonuses"] = _bonuses(raw.get("bonuses"))
-    read = options.read(values)
+    sent = tuple(map(raw.get, _WIRE_NAMES))
+    bonuses = raw.get("bonuses")
+    if bonuses is None and all(value is None or (type(value) is str and _is_short(value)) for value in sent):
+        malformed, read = _read_again(sent)
+    else:
+        malformed, read = _read(sent, bonuses)
+    for path in malformed:
+        findings.invalid(path)
     if not isinstance(read, options.PaymentOption):
         findings.errors.extend(FieldError(_path(problem, raw), why=_why(problem)) for problem in read)
         return None
@@ -75,7 +73,7 @@ def option(
     for problem in options.check(
         read,
         amount,
-        now.astimezone(JAPAN).date(),
+        _day(int(now.timestamp() + _JAPAN_OFFSET_S) // 86_400),
         merchant.terms.options,
         brand=card.brand if card else None,
         operation=operation,
@@ -88,6 +86,42 @@ def option(
         else:
             findings.warnings.append(problem.rule)
     return read
+
+
+_Read = tuple[tuple[str, ...], options.PaymentOption | tuple[options.Problem, ...]]
+"""The paths of members that cannot be read, and the option or what is malformed in it."""
+
+
+def _read(sent: tuple[object, ...], bonuses: object) -> _Read:
+    """The members, in the order of `MEMBERS`, as an option."""
+    values: dict[str, object] = {}
+    malformed: list[str] = []
+    for (wire, neutral), value in zip(MEMBERS, sent, strict=True):
+        if value is None or value == "":
+            continue
+        text = text_of(value)
+        if text is None or has_bad_characters(text):
+            malformed.append(f"{PATH}.{wire}")
+        else:  # a name is stored and printed, and a card number is no shop's name
+            values[neutral] = mask_pans(text) if neutral in _NAMES else text
+    values["bonuses"] = _bonuses(bonuses)
+    return tuple(malformed), options.read(values)
+
+
+@lru_cache(maxsize=1024)
+def _read_again(sent: tuple[object, ...]) -> _Read:
+    """The same of what a shop sends with every payment: short texts, in which no card number has room."""
+    return _read(sent, None)
+
+
+def _is_short(text: str) -> bool:
+    """Whether a text may stay in memory: no card number has room in it."""
+    return len(text) < 13 or (len(text) <= 60 and not any(map(str.isdigit, text)))
+
+
+@lru_cache(maxsize=4)
+def _day(since_epoch: int) -> date:
+    return date(1970, 1, 1) + timedelta(days=since_epoch)
 
 
 def _bonuses(raw: object) -> object:

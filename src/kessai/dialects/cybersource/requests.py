@@ -7,11 +7,11 @@ beside the command are the harmless members that `members.py` lists; card data a
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
 
 import msgspec
+from msgspec import Struct
 
 from kessai.dialects.cybersource import fields, japan, members
 from kessai.dialects.cybersource.findings import Findings, Problems
@@ -44,8 +44,7 @@ _NOT_OFFERED: Final = ("fluidData.value", "bank.account.number")
 """Ways to pay that nothing behind this gateway offers yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A decoded request: the command, and the members that answers and details show again."""
 
     command: Command

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from msgspec import Struct
+
 from kessai.payment.lifecycle import Operation
 
 
@@ -65,8 +67,7 @@ ROUTES: Final[tuple[Row, ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     row: Row
     identifier: str
     """The `{id}` segment as it stands in the path; empty where the route has none."""

@@ -136,3 +136,15 @@ CREATE TABLE jobs (
 );
 
 CREATE INDEX jobs_waiting ON jobs (merchant_id, run_at) WHERE state = 'waiting';
+
+CREATE TABLE nodes (
+    node INTEGER NOT NULL PRIMARY KEY,
+    lease BIGINT NOT NULL,
+    until BIGINT NOT NULL,
+    host TEXT NOT NULL
+);
+
+CREATE TABLE changes (
+    id INTEGER NOT NULL PRIMARY KEY,
+    version BIGINT NOT NULL
+);

@@ -121,9 +121,10 @@ SELECT key, transaction_id FROM claims
 DELETE FROM claims WHERE merchant_id = :merchant_id AND key = :key AND transaction_id = :transaction_id;
 
 -- pending_transactions --
--- Intents without an outcome: of a process that is gone, or older than any exchange can be.
+-- Intents without an outcome: of a process whose lease has ended, or older than any exchange can be.
 SELECT id FROM transactions
- WHERE merchant_id = :merchant_id AND status = 'pending' AND (lease <> :lease OR requested_at < :before)
+ WHERE merchant_id = :merchant_id AND status = 'pending'
+   AND (requested_at < :before OR lease <> :lease AND lease NOT IN (SELECT lease FROM nodes))
  ORDER BY id;
 
 -- newest_id --
@@ -188,18 +189,14 @@ SELECT transaction_id, line, account, currency, amount, posted_at
 -- settled_sums --
 -- What the transactions of each settlement add up to.
 SELECT settlement_id, currency,
-       SUM(CASE WHEN operation IN ('sale', 'capture') THEN approved ELSE 0 END),
-       SUM(CASE WHEN operation IN ('refund', 'credit') THEN approved ELSE 0 END),
+       CAST(SUM(CASE WHEN operation IN ('sale', 'capture') THEN approved ELSE 0 END) AS BIGINT),
+       CAST(SUM(CASE WHEN operation IN ('refund', 'credit') THEN approved ELSE 0 END) AS BIGINT),
        COUNT(*)
   FROM transactions
  WHERE merchant_id = :merchant_id AND settlement_id IS NOT NULL
  GROUP BY settlement_id, currency;
 
--- bookkeepers --
--- Merchant ids that have entries, transactions or settlements, known to the gateway or not.
-SELECT merchant_id FROM entries UNION SELECT merchant_id FROM transactions UNION SELECT merchant_id FROM settlements;
-
 -- balances --
 -- Sum by account and currency.
-SELECT account, currency, SUM(amount) FROM entries WHERE merchant_id = :merchant_id
+SELECT account, currency, CAST(SUM(amount) AS BIGINT) FROM entries WHERE merchant_id = :merchant_id
  GROUP BY account, currency ORDER BY currency, account;

@@ -3,9 +3,9 @@ INSERT INTO jobs (merchant_id, id, kind, transaction_id, state, run_at, attempts
 VALUES (:merchant_id, :id, :kind, :transaction_id, 'waiting', :run_at, 0);
 
 -- due_jobs --
-SELECT id, kind, transaction_id, attempts FROM jobs
+SELECT id, kind, transaction_id, attempts, run_at FROM jobs
  WHERE merchant_id = :merchant_id AND state = 'waiting' AND run_at <= :now
- ORDER BY run_at LIMIT 100;
+ ORDER BY run_at, id LIMIT 100;
 
 -- next_job --
 -- When the next job of a merchant is due.
@@ -19,3 +19,18 @@ UPDATE jobs SET run_at = :run_at, attempts = attempts + 1, state = :state WHERE 
 
 -- jobs_of --
 SELECT id, kind, transaction_id, state, run_at, attempts FROM jobs WHERE merchant_id = :merchant_id ORDER BY id;
+
+-- claim_job --
+-- One row back: the job is the caller's until `until`. None: another worker has it, or it is done.
+UPDATE jobs SET run_at = :until
+ WHERE merchant_id = :merchant_id AND id = :id AND run_at = :seen AND state = 'waiting'
+RETURNING id;
+
+-- drive_job --
+-- A parked job, or one that waits, is tried again now.
+UPDATE jobs SET run_at = :run_at, state = 'waiting', attempts = 0 WHERE merchant_id = :merchant_id AND id = :id RETURNING id;
+
+-- parked_jobs --
+-- Jobs that wait for a person.
+SELECT id, kind, transaction_id, state, run_at, attempts FROM jobs
+ WHERE merchant_id = :merchant_id AND state = 'parked' ORDER BY id;

@@ -8,8 +8,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from kessai.storage import database
-from kessai.storage.database import CommitUnknown, InUse, Run, Sqlite, Unsafe, connect, for_sqlite, migrate, migrations
+from kessai.storage import database, sqlite
+from kessai.storage.database import CommitUnknown, InUse, Run, Unsafe, migrations
+from kessai.storage.sqlite import Sqlite, connect, for_sqlite, migrate
 
 KEYSET = {"merchant_id": "m", "purpose": "card", "sealed": b"x", "created_at": 1}
 
@@ -80,7 +81,7 @@ def test_a_failing_write_does_not_fail_its_neighbours(folder: Path) -> None:
 def test_commits_work_in_the_loop_and_in_a_thread(
     folder: Path, slow_sync_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "SLOW_SYNC_S", slow_sync_s)
+    monkeypatch.setattr(sqlite, "SLOW_SYNC_S", slow_sync_s)
 
     async def main() -> None:
         store = Sqlite(folder)
@@ -144,7 +145,7 @@ def test_more_than_may_wait_is_refused_at_once(folder: Path, monkeypatch: pytest
 
 def test_every_error_of_the_engine_is_classified() -> None:
     """R-8."""
-    assert {kind.__name__ for kind in apsw.Error.__subclasses__()} == database.FAILURES.keys()
+    assert {kind.__name__ for kind in apsw.Error.__subclasses__()} == sqlite.FAILURES.keys()
 
 
 def test_what_was_rolled_back_is_unavailable_not_unknown(folder: Path) -> None:

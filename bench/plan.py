@@ -1,0 +1,225 @@
+"""The measurements on one engine, in their order: authorizations, their size, captures, lookups; then beside a million.
+
+Each begins with a short warm-up, which also says how many requests to sign.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from bench import gateway as gateways
+from bench import measure
+from bench.fill import fill
+from bench.gateway import SERVER_CORE, Gateway, Rows
+from bench.load import Signer
+from bench.measure import Figures
+from bench.processes import Failed
+from bench.report import Remark, Row
+
+NOOP: Final = "(a) no-op POST"
+AUTHORIZE: Final = "(b) authorize"
+CAPTURE: Final = "(c) authorize + capture"
+LOOKUP: Final = "(d) look up"
+KINDS: Final = "abcd"
+
+_WARM_UP_S: Final = 1
+_FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0}
+"""More a second than one worker could answer: what a warm-up is given."""
+
+_LOOKED_UP: Final = 20_000
+"""Payments that lookups are spread over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to measure."""
+
+    kinds: str
+    connections: Sequence[int]
+    seconds: int
+    rows: int
+    keyed: bool
+    work: Path
+    """A folder for requests, data and logs."""
+    told: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """An engine, and how many workers stand before it."""
+
+    engine: str
+    rows: Rows
+    folder: Path
+    database: str | None = None
+    workers: int = 1
+    is_pinned: bool = False
+
+
+@dataclass(slots=True)
+class Found:
+    """What came out, so far."""
+
+    rows: list[Row] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    def best(self, engine: str, what: str, connections: int) -> Figures | None:
+        """The first measurement of its sort: that on an empty database."""
+        same = (
+            row.figures for row in self.rows if (row.engine, row.what, row.connections) == (engine, what, connections)
+        )
+        return next(same, None)
+
+
+class Run:
+    """The measurements of one setup."""
+
+    def __init__(self, wish: Wish, setup: Setup, found: Found) -> None:
+        self._wish = wish
+        self._setup = setup
+        self._found = found
+        self._rates: dict[tuple[str, int], float] = {}
+        self._spent = 0  # the last payment that is captured, or about to be
+        self._run = 0
+
+    def all(self) -> None:
+        wish, setup = self._wish, self._setup
+        with self._serving() as gateway, self._idling() as idle:
+            self._spent = gateways.newest(setup.rows)
+            for connections in wish.connections:
+                if "a" in wish.kinds and idle is not None:
+                    self._noop(idle, gateway, connections)
+                self._authorize(gateway, connections)
+        self._size()
+        if set("cd") & set(wish.kinds):
+            with self._serving() as gateway:
+                for connections in wish.connections:
+                    if "c" in wish.kinds:
+                        self._capture(gateway, connections)
+                    if "d" in wish.kinds:
+                        self._look_up(gateway, connections, 0)
+        if wish.rows:
+            self._beside_many()
+
+    def _beside_many(self) -> None:
+        wish, setup = self._wish, self._setup
+        wish.told(f"{setup.engine}: storing {wish.rows} payments")
+        stored = fill(setup.rows, wish.rows)
+        with self._serving() as gateway:
+            for connections in wish.connections:
+                self._authorize(gateway, connections, stored)
+                if "d" in wish.kinds:
+                    self._look_up(gateway, connections, stored)
+
+    # ---- the kinds
+
+    def _noop(self, idle: Gateway, gateway: Gateway, connections: int) -> None:
+        signer = self._signer(gateway)
+        rate = self._rate("a", idle, lambda _: signer.authorizations(), connections)
+        figures = self._measure(idle, lambda _: signer.authorizations(), rate, connections)
+        self._add("no-op", NOOP, connections, 0, figures)
+
+    def _authorize(self, gateway: Gateway, connections: int, stored: int = 0) -> None:
+        signer = self._signer(gateway)
+        rate = self._rate("b", gateway, lambda _: signer.authorizations(), connections)
+        before = gateways.newest(self._setup.rows)
+        figures = self._measure(gateway, lambda _: signer.authorizations(), rate, connections)
+        self._expect(gateways.authorized(self._setup.rows, before), figures.requests)
+        self._add(self._setup.engine, AUTHORIZE, connections, stored, figures)
+
+    def _capture(self, gateway: Gateway, connections: int) -> None:
+        signer = self._signer(gateway)
+        rate = self._rates["b", connections] * 1.5
+
+        def pairs(count: int) -> Iterator[bytes]:
+            payments, self._spent = gateways.payments(self._setup.rows, self._spent, count // 2 + 1)
+            return signer.captures(payments)
+
+        self._store(gateway, connections, int(rate * self._wish.seconds))
+        before = gateways.newest(self._setup.rows)
+        figures = self._measure(gateway, pairs, rate, connections)
+        rows = self._setup.rows
+        self._expect(gateways.authorized(rows, before) + gateways.captured(rows, before), figures.requests)
+        self._add(self._setup.engine, CAPTURE, connections, 0, figures, unit=2)
+
+    def _look_up(self, gateway: Gateway, connections: int, stored: int) -> None:
+        signer = self._signer(gateway)
+        one_in = max(1, gateways.authorized(self._setup.rows, 0) // _LOOKED_UP)
+        spread, _ = gateways.payments(self._setup.rows, 0, _LOOKED_UP, one_in)  # over all that is stored
+        rate = self._rate("d", gateway, lambda _: signer.lookups(spread), connections)
+        later = chain(spread[len(spread) // 2 :], spread[: len(spread) // 2])
+        figures = self._measure(gateway, lambda _: signer.lookups(later), rate, connections)
+        self._add(self._setup.engine, LOOKUP, connections, stored, figures)
+
+    # ---- what they share
+
+    def _store(self, gateway: Gateway, connections: int, wanted: int) -> None:
+        """Authorize, unmeasured, until so many payments are there to be captured."""
+        rows = self._setup.rows
+        while (missing := wanted - gateways.authorized(rows, self._spent)) > 0:
+            seconds = min(60, 1 + int(missing / self._rates["b", connections]))
+            signer = self._signer(gateway)
+            rate = self._rates["b", connections] * 1.5
+            self._measure(gateway, lambda _, signer=signer: signer.authorizations(), rate, connections, seconds)  # type: ignore[misc]
+
+    def _rate(self, kind: str, gateway: Gateway, requests: measure.Requests, connections: int) -> float:
+        """Requests a second that a warm-up was answered."""
+        figures = self._measure(gateway, requests, _FASTEST[kind] * self._setup.workers, connections, _WARM_UP_S)
+        self._rates[kind, connections] = figures.per_second
+        return figures.per_second
+
+    def _measure(
+        self, gateway: Gateway, requests: measure.Requests, rate: float, connections: int, seconds: int = 0
+    ) -> Figures:
+        return measure.run(
+            gateway,
+            requests,
+            per_second=rate,
+            connections=connections,
+            seconds=seconds or self._wish.seconds,
+            work=self._wish.work,
+        )
+
+    def _signer(self, gateway: Gateway) -> Signer:
+        assert gateway.key is not None
+        return Signer(gateway.address, gateway.key, run=secrets.token_hex(6), keyed=self._wish.keyed)
+
+    def _expect(self, stored: int, acknowledged: int) -> None:
+        if stored < acknowledged:
+            raise Failed(f"{acknowledged} requests were answered, but {stored} are stored as approved")
+
+    def _add(self, engine: str, what: str, connections: int, stored: int, figures: Figures, unit: int = 1) -> None:
+        self._found.rows.append(
+            Row(engine=engine, what=what, connections=connections, stored=stored, figures=figures, unit=unit)
+        )
+        self._wish.told(f"{engine}, {connections} connections: {what}: {figures.per_second / unit:.0f}/s")
+
+    def _size(self) -> None:
+        rows = self._setup.rows
+        count = gateways.authorized(rows, 0)
+        name = f"bytes per payment, {self._setup.engine}"
+        limit = 2_500 if self._setup.database is None else None
+        self._found.remarks.append(Remark(name, rows.checkpoint() / count, at_most=limit))
+
+    @contextlib.contextmanager
+    def _serving(self) -> Iterator[Gateway]:
+        setup = self._setup
+        core = SERVER_CORE if setup.is_pinned else None
+        log = self._wish.work / "gateway.log"
+        with gateways.serving(
+            setup.folder, setup.rows, database=setup.database, workers=setup.workers, core=core, log=log
+        ) as gateway:
+            self._wish.told(f"{setup.engine}: serving on {gateway.address}, process {gateway.pid}")
+            yield gateway
+
+    @contextlib.contextmanager
+    def _idling(self) -> Iterator[Gateway | None]:
+        if not self._setup.is_pinned or "a" not in self._wish.kinds:
+            yield None
+            return
+        with gateways.idling(SERVER_CORE, self._wish.work / "noop.log") as idle:
+            yield idle

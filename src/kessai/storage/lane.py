@@ -1,0 +1,148 @@
+"""One connection to PostgreSQL that prepares its statements once, and is thrown away when it hangs or breaks.
+
+A statement that takes longer than its limit is not cancelled: cancelling would be one more thing that can hang. The
+connection is closed, and whoever waited is told that the outcome is unknown (R-7, R-12, F22).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import asyncpg
+
+from kessai.storage.database import CommitUnknown, Query, Row, Unavailable, Values
+from kessai.storage.failures import STALE
+
+STATEMENT_S: Final = 1.5
+CONNECT_S: Final = 1.0
+PATIENCE_S: Final = 600.0
+"""For reads over whole books, on connections of their own."""
+
+_SESSION: Final[Mapping[str, str]] = {
+    "application_name": "kessai",
+    "jit": "off",
+    "statement_timeout": "1400",
+    "lock_timeout": "1000",
+    "plan_cache_mode": "force_generic_plan",
+    # Every statement goes by keys. The planner must not think otherwise while tables are small: its plans are kept.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
+
+
+class Lane:
+    """A connection, or none at the moment. One statement at a time."""
+
+    def __init__(
+        self, url: str, queries: Mapping[str, Query], *, pooled: bool, on_down: Callable[[bool], None]
+    ) -> None:
+        """`pooled`: behind a transaction pooler, where nothing may outlive a transaction (R-23).
+
+        `on_down` is called when the connection is gone, with whether it was given up because it hung.
+        """
+        self._url = url
+        self._queries = queries
+        self._pooled = pooled
+        self._on_down = on_down
+        self._connection: asyncpg.Connection | None = None
+        self._statements: dict[str, Any] = {}
+        self._warning = ""
+        self.is_idle = True
+
+    @property
+    def is_up(self) -> bool:
+        return self._connection is not None
+
+    async def open(self, *, patient: bool = False) -> None:
+        """Connect. What `asyncpg.connect` raises. `patient`: no limits of its own."""
+        session = {"application_name": "kessai"} if patient else dict(_SESSION)
+        connection = await asyncpg.connect(
+            self._url,
+            timeout=CONNECT_S,
+            statement_cache_size=0,
+            server_settings={} if self._pooled else session,
+            target_session_attrs="any" if self._pooled else "read-write",
+        )
+        connection.add_termination_listener(self._terminated)
+        connection.add_log_listener(self._noticed)
+        self._statements = {}
+        self._connection = connection
+
+    def drop(self, *, has_hung: bool = False) -> None:
+        """Close the connection at once; whoever waits for it is told."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+            self._on_down(has_hung)
+
+    def _give_up(self) -> None:
+        self.drop(has_hung=True)
+
+    def _terminated(self, connection: object) -> None:
+        if connection is self._connection:
+            self._connection = None
+            self._on_down(False)
+
+    def _noticed(self, _connection: object, message: Any) -> None:
+        """A commit that stopped waiting for its standby says so in a warning, and succeeds."""
+        if message.severity == "WARNING":
+            self._warning = str(message.message)
+
+    async def run(self, query: str, values: Values, limit_s: float = STATEMENT_S) -> list[Row]:
+        """Rows of a statement, committed. Unavailable: not sent. CommitUnknown: done, and perhaps not kept."""
+        connection = self._connection
+        if connection is None or connection.is_closed():
+            raise Unavailable("the database cannot be reached")
+        known = self._queries[query]
+        arguments = known.bind(values)
+        self._warning = ""
+        timer = asyncio.get_running_loop().call_later(limit_s, self._give_up)
+        try:
+            if self._pooled:
+                rows = await self._pinned(connection, known.sql, arguments)
+            else:
+                statement = self._statements.get(query)
+                if statement is None:
+                    statement = await self._prepare(connection, query, known.sql)
+                rows = await statement.fetch(*arguments)
+        except STALE:
+            self._statements = {}
+            raise
+        finally:
+            timer.cancel()
+        if self._warning:
+            raise CommitUnknown(f"the database says: {self._warning}")
+        return rows  # type: ignore[no-any-return]
+
+    async def _prepare(self, connection: asyncpg.Connection, query: str, sql: str) -> Any:
+        try:
+            statement = await connection.prepare(sql, name=f"kessai_{query}")
+        except (OSError, asyncpg.PostgresConnectionError) as error:
+            raise Unavailable(f"the database cannot be reached: {type(error).__name__}") from error
+        self._statements[query] = statement
+        return statement
+
+    async def _pinned(self, connection: asyncpg.Connection, sql: str, arguments: tuple[object, ...]) -> Any:
+        """A pooler gives a server to a transaction: its two round trips have to be in one."""
+        await connection.execute("BEGIN")
+        try:
+            rows = await connection.fetch(sql, *arguments)
+        except BaseException:
+            if not connection.is_closed():
+                await connection.execute("ROLLBACK")
+            raise
+        try:
+            await connection.execute("COMMIT")
+        except (asyncpg.PostgresError, OSError) as error:
+            raise CommitUnknown(f"a commit failed: {type(error).__name__}") from error
+        return rows
+
+    async def close(self) -> None:
+        """End the session in order, or at once where that takes long."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close(timeout=1.0)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                connection.terminate()

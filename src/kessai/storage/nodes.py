@@ -1,0 +1,124 @@
+"""Node numbers: leased rows. A process has one while it lives, marks its ids with it and its intents with the lease.
+
+A lease lasts 20 s by the database's clock and is renewed every 5 s. A number that lapsed is nobody's for five minutes;
+one that was given back is free at once. Whoever could not renew in time takes another number before it writes again:
+its open exchanges belong to whoever finds them (R-4, R-32).
+"""
+
+import asyncio
+import math
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from kessai.storage.database import Database, DatabaseError, Run, Unavailable
+
+LEASE_S: Final = 20.0
+RENEW_S: Final = 5.0
+RETRY_S: Final = 0.25
+MARGIN_S: Final = 2.0
+"""How much earlier than the database a process believes that its lease has ended."""
+_TRIES: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class TakeNode:
+    """The number; None: somebody was faster."""
+
+    lease: int
+    host: str
+
+    def values(self) -> dict[str, object]:
+        return {"lease": self.lease, "host": self.host}
+
+    def apply(self, run: Run) -> int | None:
+        run("forget_nodes", {})
+        return int(run("take_node", self.values())[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class RenewNode:
+    """False: the lease has ended."""
+
+    node: int
+    lease: int
+
+    def values(self) -> dict[str, object]:
+        return {"node": self.node, "lease": self.lease}
+
+    def apply(self, run: Run) -> bool:  # noqa: ARG002 - nobody else can have it
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseNode:
+    node: int
+    lease: int
+
+    def values(self) -> dict[str, object]:
+        return {"node": self.node, "lease": self.lease}
+
+    def apply(self, run: Run) -> None:
+        run("release_node", self.values())
+
+
+class Seat:
+    """The node number of this process, and its lease."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.node = 0
+        self.lease = 0
+        self._until = 0.0
+        self.on_move: Callable[[], None] = lambda: None
+        """Called when the number and the lease have changed."""
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_held(self) -> bool:
+        return time.monotonic() < self._until
+
+    async def take(self) -> None:
+        """Take a free number. Unavailable where there is none."""
+        for _ in range(_TRIES):
+            lease, begun = secrets.randbits(62), time.monotonic()
+            node = await self._database.write(TakeNode(lease, socket.gethostname()))
+            if node is not None:
+                self.node, self.lease = node, lease
+                self._until = begun + LEASE_S - MARGIN_S if self._database.kind == "postgres" else math.inf
+                return
+            await asyncio.sleep(0.01)
+        raise Unavailable("every node number is taken")
+
+    def keep(self) -> None:
+        """Renew the lease in the background from now on. The embedded database's only process has it for good."""
+        if self._database.kind == "postgres":
+            self._task = asyncio.get_running_loop().create_task(self._keep())
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S if self._until - time.monotonic() > LEASE_S - MARGIN_S - RENEW_S else RETRY_S)
+            with suppress(DatabaseError):
+                await self.renew()
+
+    async def renew(self) -> None:
+        """Renew the lease; another number where it has ended."""
+        begun = time.monotonic()
+        if await self._database.write(RenewNode(self.node, self.lease)):
+            self._until = begun + LEASE_S - MARGIN_S
+            return
+        await self.take()
+        self.on_move()
+
+    async def release(self) -> None:
+        """Give the number back; nothing may be written under it any more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        with suppress(DatabaseError):
+            await self._database.write(ReleaseNode(self.node, self.lease))

@@ -1,0 +1,36 @@
+-- is_alive --
+-- The cheapest thing that only a database which works can answer.
+SELECT 1;
+
+-- queue_state --
+-- The jobs of a merchant by state: how many, when the first of them is due, the oldest.
+SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs WHERE merchant_id = :merchant_id GROUP BY state;
+
+-- claims_checked --
+-- Claims in order of their keys, a page at a time, each with the transaction that it names, or without one.
+SELECT c.key, c.transaction_id, t.id
+  FROM (SELECT merchant_id, key, transaction_id FROM claims
+         WHERE merchant_id = :merchant_id AND key > :after ORDER BY key LIMIT :most) c
+  LEFT JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
+ ORDER BY c.key;
+
+-- open_since --
+-- Intents without an outcome that began before an instant.
+SELECT id, requested_at FROM transactions
+ WHERE merchant_id = :merchant_id AND status = 'pending' AND requested_at < :before
+ ORDER BY id;
+
+-- jobs_checked --
+-- The jobs of a merchant, each with the transaction that it is about, or without one.
+SELECT j.kind, j.transaction_id, j.state, t.id
+  FROM jobs j LEFT JOIN transactions t ON t.merchant_id = j.merchant_id AND t.id = j.transaction_id
+ WHERE j.merchant_id = :merchant_id
+ ORDER BY j.id;
+
+-- next_bookkeeper --
+-- The next merchant id that has entries, transactions or settlements, known to the gateway or not.
+SELECT MIN(merchant_id) FROM (
+    SELECT MIN(merchant_id) AS merchant_id FROM entries WHERE merchant_id > :after
+    UNION ALL SELECT MIN(merchant_id) FROM transactions WHERE merchant_id > :after
+    UNION ALL SELECT MIN(merchant_id) FROM settlements WHERE merchant_id > :after
+) AS following;

@@ -1,0 +1,351 @@
+"""How writes of a kind become one statement, for an engine that is another process. Pure: values in, values out.
+
+A commit is one statement: a batch of `Begin` or `Finish` carries its rows as arrays; the other kinds are rare and go
+alone. A batch holds at most one write per payment and per claim; what a write `touches` says which.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from kessai.payment.lifecycle import Refusal
+from kessai.storage.database import Row, Values, Write
+from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
+from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
+from kessai.storage.payments import Answer, Claim, to_ms, told_before
+from kessai.storage.queue import ClaimJob, DriveJob, JobDone, JobLater
+from kessai.storage.writes import (
+    Begin,
+    Conflict,
+    Finish,
+    ForgetExpiry,
+    GiveUp,
+    Happened,
+    Job,
+    Raced,
+    Record,
+    Replay,
+    SettleUnknown,
+    Transmit,
+    batch_row,
+    entry_row,
+    outcome_row,
+    payment_row,
+    transaction_row,
+)
+
+W = TypeVar("W", bound=Write[Any])
+MOST: Final = 128
+"""Writes in one statement: its joins are nested loops over the batch, and stay cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """A result that another write has to find; None of it stands for a conflict."""
+
+    write: Replay
+
+
+@dataclass(frozen=True, slots=True)
+class Together(Generic[W]):
+    """One kind of write: its statement, the statement's arrays, and what its rows mean for each write."""
+
+    query: str
+    values: Callable[[Sequence[W]], Values]
+    results: Callable[[Sequence[Row], Sequence[W]], Sequence[object]]
+    touches: Callable[[W], Iterable[object]] = lambda _: ()
+    most: int = 1
+    raced: type[Exception] | None = None
+    """What a lone write learns when its statement undid itself on purpose; None: it is tried again."""
+
+
+def plan_of(write: Write[Any]) -> Together[Any]:
+    """How a write is sent. KeyError for a kind that nobody knows: it has no statement."""
+    return TOGETHER[type(write)]
+
+
+def merchant_of(write: Write[Any]) -> str:
+    """Whose rows a write touches; nothing for rows that are nobody's."""
+    if isinstance(write, Begin):
+        return write.payment.merchant_id
+    if isinstance(write, Record):
+        return write.begin.payment.merchant_id
+    return str(getattr(write, "merchant_id", ""))
+
+
+def place_of(write: Write[Any]) -> tuple[str, int]:
+    """The order of a batch: the same in every process, so that two never wait for each other."""
+    if isinstance(write, Begin):
+        return write.payment.merchant_id, write.payment.id
+    if isinstance(write, Finish):
+        return write.merchant_id, write.transaction.id
+    return "", 0
+
+
+def _columns(names: Iterable[str], rows: Sequence[Mapping[str, object]], prefix: str = "") -> dict[str, object]:
+    """Rows as arrays, by name."""
+    return {prefix + name: [row[name] for row in rows] for name in names}
+
+
+# ---- commit 1
+
+_TRANSACTION: Final = (
+    "merchant_id",
+    "id",
+    "payment_id",
+    "operation",
+    "currency",
+    "requested",
+    "hold",
+    "target_id",
+    "reference",
+    "merchant_transaction_id",
+    "stan",
+    "rrn",
+    "flags",
+    "payment_option",
+    "warnings",
+    "particulars",
+    "requested_at",
+    "lease",
+    "correlation",
+)
+_PAYMENT: Final = (
+    "brand",
+    "pan_prefix",
+    "pan_suffix",
+    "expiry",
+    "card",
+    "fingerprint",
+    "expires_at",
+)
+
+
+def _begin(writes: Sequence[Begin]) -> Values:
+    transactions = [transaction_row(w.payment.merchant_id, w.transaction, w.lease, w.correlation) for w in writes]
+    payments = [payment_row(w.payment, w.card) for w in writes]
+    claims = [(w.payment.merchant_id, c.key, c.request, c.since, w.transaction.id) for w in writes for c in w.claims]
+    merchants, keys, requests, sinces, ids = zip(*claims, strict=True) if claims else ((),) * 5
+    return (
+        _columns(_TRANSACTION, transactions)
+        | _columns(_PAYMENT, payments)
+        | _jobs([w.takes_over for w in writes])
+        | {
+            "version": [w.payment.version for w in writes],
+            "claim_merchant_id": merchants,
+            "claim_key": keys,
+            "claim_request": requests,
+            "claim_since": sinces,
+            "claim_id": ids,
+        }
+    )
+
+
+def _jobs(jobs: Sequence[Job | None]) -> dict[str, object]:
+    return {
+        "job_id": [job.id if job else None for job in jobs],
+        "job_kind": [job.kind if job else None for job in jobs],
+        "job_transaction_id": [job.transaction_id if job else None for job in jobs],
+        "job_run_at": [to_ms(job.run_at) if job else None for job in jobs],
+    }
+
+
+def _begun(rows: Sequence[Row], writes: Sequence[Begin]) -> list[object]:
+    begun = {row[0] for row in rows if row[1] is None}
+    taken = {(row[0], bytes(row[1])) for row in rows if row[1] is not None}
+    return [
+        None if w.transaction.id in begun else _met(w, [c for c in w.claims if (w.transaction.id, c.key) in taken])
+        for w in writes
+    ]
+
+
+def _met(write: Begin, taken: Sequence[Claim]) -> Conflict | Refusal | Then:
+    """What a write is told that did not begin: its first claim that is taken, else its payment has changed."""
+    if not taken:
+        return Conflict()
+    return taken[0].taken or Then(Replay(write.payment.merchant_id, taken[0]))
+
+
+def _begin_touches(write: Begin) -> Iterable[object]:
+    if write.payment.id != write.transaction.id:
+        yield write.payment.id
+    for claim in write.claims:
+        yield write.payment.merchant_id, claim.key
+
+
+def _replay(writes: Sequence[Replay]) -> Values:
+    return {
+        "merchant_id": [w.merchant_id for w in writes],
+        "key": [w.claim.key for w in writes],
+        "since": [w.claim.since for w in writes],
+        "place": list(range(len(writes))),
+    }
+
+
+def _replayed(rows: Sequence[Row], writes: Sequence[Replay]) -> list[Answer | Refusal | None]:
+    found = {row[0]: tuple(row)[1:] for row in rows}
+    return [told_before(found[place], w.claim) if place in found else None for place, w in enumerate(writes)]
+
+
+# ---- commit 2
+
+_OUTCOME: Final = (
+    "merchant_id",
+    "id",
+    "operation",
+    "status",
+    "approved",
+    "reason",
+    "flags",
+    "facts",
+    "concluded_at",
+    "answer_status",
+    "answer",
+)
+
+
+def _finish(writes: Sequence[Finish]) -> Values:
+    entries = [entry for w in writes for entry in w.entries]
+    jobs = [(w.transaction.id, job) for w in writes for job in w.jobs]
+    return (
+        _columns(_OUTCOME, [outcome_row(w.merchant_id, w.transaction, w.answer) for w in writes])
+        | _entries(entries)
+        | _jobs([job for _, job in jobs])
+        | {"job_owner": [owner for owner, _ in jobs]}
+    )
+
+
+def _entries(entries: Iterable[Any]) -> dict[str, object]:
+    rows = [entry_row(entry) for entry in entries]
+    return {
+        "entry_id": [row["transaction_id"] for row in rows],
+        "line": [row["line"] for row in rows],
+        "account": [row["account"] for row in rows],
+        "entry_currency": [row["currency"] for row in rows],
+        "amount": [row["amount"] for row in rows],
+        "posted_at": [row["posted_at"] for row in rows],
+    }
+
+
+def _finished(rows: Sequence[Row], writes: Sequence[Finish]) -> list[bool]:
+    concluded = {row[0] for row in rows}
+    return [w.transaction.id in concluded for w in writes]
+
+
+# ---- the rare ones, alone
+
+
+def _record(writes: Sequence[Record]) -> Values:
+    (write,) = writes
+    begin, finish = write.begin, write.finish
+    assert begin.transaction.id != begin.payment.id, "a payment begins with an exchange"
+    assert not begin.claims, "nobody asked for this, so nobody claims anything"
+    assert begin.takes_over is None
+    return (
+        transaction_row(begin.payment.merchant_id, begin.transaction, begin.lease, begin.correlation)
+        | outcome_row(finish.merchant_id, finish.transaction, finish.answer)
+        | {"version": begin.payment.version}
+        | _entries(finish.entries)
+        | _jobs(finish.jobs)
+    )
+
+
+def _settle(writes: Sequence[SettleUnknown]) -> Values:
+    (write,) = writes
+    return (
+        outcome_row(write.merchant_id, write.transaction)
+        | {"payment_id": write.payment.id, "version": write.payment.version}
+        | _entries(write.entries)
+        | _jobs(write.jobs)
+    )
+
+
+def _collect(writes: Sequence[Transmit]) -> Values:
+    (write,) = writes
+    payments = sorted((payment.id, payment.version) for payment in write.payments)
+    collected = sorted(write.collected.items())
+    return (
+        _columns(("id", "currency", "business_date", "captured", "returned", "transactions"), _batches(write))
+        | _entries(write.entries)
+        | {
+            "merchant_id": write.merchant_id,
+            "payment_id": [payment_id for payment_id, _ in payments],
+            "version": [version for _, version in payments],
+            "transaction_id": [transaction_id for transaction_id, _ in collected],
+            "settlement_id": [settlement_id for _, settlement_id in collected],
+            "cut_at": to_ms(write.cut_at),
+        }
+    )
+
+
+def _batches(write: Transmit) -> list[dict[str, object]]:
+    return [batch_row(batch) for batch in write.batches]
+
+
+def _add_merchant(writes: Sequence[AddMerchant]) -> Values:
+    (write,) = writes
+    return write.values() | {
+        "purpose": list(write.keysets),
+        "keyset": list(write.keysets.values()),
+        "key_id": [key.id for key in write.keys],
+        "kind": [key.kind for key in write.keys],
+        "sealed": [key.sealed for key in write.keys],
+        "certificate": [key.certificate for key in write.keys],
+        "key_created_at": [to_ms(key.created_at) for key in write.keys],
+    }
+
+
+def _alone(writes: Sequence[Any]) -> Values:
+    """The values of a lone write, as its statement on the other engine has them."""
+    values: Values = writes[0].values()
+    return values
+
+
+def _give_up(writes: Sequence[GiveUp]) -> Values:
+    return writes[0].values() | _jobs([writes[0].job])
+
+
+def _remember(writes: Sequence[Happened]) -> Values:
+    return writes[0].values() | _jobs(writes[0].jobs)
+
+
+def _nothing(_rows: Sequence[Row], _writes: Sequence[object]) -> list[None]:
+    return [None]
+
+
+def _done(rows: Sequence[Row], _writes: Sequence[object]) -> list[bool]:
+    return [bool(rows)]
+
+
+def _recorded(rows: Sequence[Row], _writes: Sequence[object]) -> list[Conflict | None]:
+    return [None if rows else Conflict()]
+
+
+def _number(rows: Sequence[Row], _writes: Sequence[object]) -> list[int | None]:
+    return [int(rows[0][0]) if rows else None]
+
+
+TOGETHER: Final[Mapping[type, Together[Any]]] = {
+    Begin: Together("begin", _begin, _begun, _begin_touches, MOST),
+    Finish: Together("finish", _finish, _finished, lambda write: (write.transaction.id,), MOST),
+    Replay: Together("replay", _replay, _replayed, most=MOST),
+    Record: Together("record", _record, _recorded, lambda write: (write.begin.payment.id,)),
+    SettleUnknown: Together("settle", _settle, _done, lambda write: (write.payment.id,)),
+    GiveUp: Together("give_up", _give_up, _done, lambda write: (write.transaction_id,)),
+    ForgetExpiry: Together("forget_expiry", _alone, _nothing, lambda write: (write.payment_id,)),
+    Happened: Together("remember", _remember, _nothing),
+    Transmit: Together("collect", _collect, lambda _rows, _writes: [True], raced=Raced),
+    ClaimJob: Together("claim_job", _alone, _done),
+    JobDone: Together("job_done", _alone, _nothing),
+    JobLater: Together("job_later", _alone, _nothing),
+    DriveJob: Together("drive_job", _alone, _done),
+    AddMerchant: Together("add_merchant", _add_merchant, _done),
+    AddKey: Together("add_key", _alone, _done),
+    RevokeKey: Together("revoke_key", _alone, _done),
+    SetMerchant: Together("set_merchant", _alone, _done),
+    SettledUntil: Together("settled_until", _alone, _nothing),
+    TakeNode: Together("take_node", _alone, _number),
+    RenewNode: Together("renew_node", _alone, _done),
+    ReleaseNode: Together("release_node", _alone, _nothing),
+}
+"""Every kind of write that the production engine takes."""

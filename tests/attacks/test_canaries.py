@@ -1,0 +1,261 @@
+"""Known numbers, codes and keys go through every operation, scenario and error, and are then searched for.
+
+T-19. Searched are: each file of the data folder with the write-ahead log, what rows keep packed, the log, what a killed
+process leaves on its standard error, and every answer with its headers.
+"""
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from email.utils import formatdate
+from pathlib import Path
+
+import httpx
+import pytest
+
+from kessai.acquirers.simulator.scenarios import SCENARIOS
+from kessai.dialects.cybersource.auth import SharedSecret, sign
+from kessai.payment.lifecycle import Operation
+from kessai.storage.compact import unpack
+from kessai.storage.sqlite import connect
+from tests import commands, postgres
+from tests.acceptance.client import Client, Service, amount_of, changed, payment, reversal_of
+from tests.acceptance.test_authentication import PATH
+from tests.acceptance.test_secrets import CODE, ORDER, PANS, TRACK, card, forms, in_wrong_places, through_everything
+from tests.attacks.harm import rows, tables
+
+PAN = "4917610000000000"
+"""A number that goes through every scenario."""
+CANARIES = (*PANS, PAN, ORDER)
+Places = Mapping[str, bytes]
+
+# A code of four digits comes by chance in the hexadecimal of an id, so that its neighbours may not be of those.
+_CODE = re.compile(rb"(?<![0-9a-f-])" + CODE.encode() + rb"(?![0-9a-f-])")
+
+
+def _through_every_scenario(till: Client) -> None:
+    """Each way in which an exchange can end, for each operation."""
+    for scenario in SCENARIOS.values():
+        ends = {"Kessai_Scenario": scenario.name}
+        if scenario.operations & {Operation.AUTHORIZE, Operation.SALE}:
+            till.pay(card(PAN), **ends)
+        if Operation.CREDIT in scenario.operations:
+            till.credit(card(PAN), **ends)
+        sold = till.pay(changed(card(PAN), {"processingInformation.capture": True})).id
+        held = till.pay(card(PAN)).id
+        named = {"paymentInformation": {"card": {"number": PAN, "securityCode": CODE}}}
+        if Operation.REFUND in scenario.operations:
+            till.post(f"{PATH}/{sold}/refunds", amount_of("1.00") | named, **ends)
+        if Operation.CAPTURE in scenario.operations:
+            till.post(f"{PATH}/{held}/captures", amount_of("1.00") | named, **ends)
+        if Operation.VOID in scenario.operations:
+            till.post(f"{PATH}/{sold}/voids", named, **ends)
+        if Operation.REVERSAL in scenario.operations:
+            till.post(f"{PATH}/{held}/reversals", reversal_of("1.00") | named, **ends)
+
+
+def _unpacked(values: Iterable[object]) -> bytes:
+    """Values of rows as text or bytes, what is packed unpacked."""
+    return b"\n".join(_open(value) if isinstance(value, bytes) else str(value).encode() for value in values)
+
+
+def _values(service: Service) -> list[object]:
+    return [value for table in tables(service) for row in rows(service, f"SELECT * FROM {table}") for value in row]
+
+
+def _open(value: bytes) -> bytes:
+    try:
+        return value + b"\n" + unpack(value)
+    except Exception:  # it was not packed
+        return value
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.fixture(scope="module")
+def places(service: Service) -> Places:
+    """What is left behind, and what was answered, after everything was done in one process."""
+    answers: list[bytes] = []
+
+    def keep(response: httpx.Response) -> None:
+        headers = b"\n".join(name + b": " + value for name, value in response.headers.raw)
+        answers.append(headers + b"\n\n" + response.read())
+
+    service.http.event_hooks = {"response": [keep]}
+    try:
+        till = service.till()
+        through_everything(till)
+        _through_every_scenario(till)
+        answered = b"\n".join(answers)
+        in_wrong_places(till)  # here the wire says once again what it was sent
+    finally:
+        service.http.event_hooks = {}
+    service.until_quiet()
+    folder = service.house.folder
+    found = _files(folder) | (asyncio.run(postgres.copies(service.database)) if service.database else {})
+    kept, said = _unpacked(_values(service)), service.logs.getvalue().encode()
+    return found | {"rows": kept, "the log": said, "answers": answered}
+
+
+def _hits(places: Places, digits: str) -> list[tuple[str, str]]:
+    return [(place, name) for place, data in places.items() for name, form in forms(digits) if form in data]
+
+
+def _hits_of_a_key(places: Places, key: bytes, declared: Iterable[str] = ()) -> list[tuple[str, str]]:
+    written = {
+        "raw": key,
+        "base64": base64.b64encode(key).rstrip(b"="),
+        "base64url": base64.urlsafe_b64encode(key).rstrip(b"="),
+        "hex": key.hex().encode(),
+        "HEX": key.hex().upper().encode(),
+        "UTF-16": base64.b64encode(key).decode().encode("utf-16-le"),
+        "backwards": key[::-1],
+    }
+    searched = {place: data for place, data in places.items() if place not in declared}
+    return [(place, name) for place, data in searched.items() for name, form in written.items() if form in data]
+
+
+def test_the_search_looks_where_something_is(service: Service, places: Places) -> None:
+    """T-19: the tests of the test."""
+    kept = {"payments", "transactions", "events"} if service.database else {"kessai.db", "kessai.db-wal"}
+    assert kept | {"kek", "rows", "the log", "answers"} <= set(places)
+    assert b"AUTHORIZED" in places["rows"]
+    assert places["answers"].count(b"AUTHORIZED") > 50
+    assert places["the log"].count(b'"event"') > 300
+    assert _hits({"x": b"..." + PAN.encode("utf-16-be")}, PAN) == [("x", "utf-16-be")]
+    assert _hits_of_a_key({"x": bytes(range(32)).hex().encode()}, bytes(range(32))) == [("x", "hex")]
+
+
+@pytest.mark.parametrize("digits", CANARIES)
+def test_no_card_number_is_found_in_any_form(places: Places, digits: str) -> None:
+    """T-19, A-67, P7."""
+    assert _hits(places, digits) == []
+
+
+def test_no_security_code_and_no_track_is_found(places: Places) -> None:
+    """T-19, A-60, P7."""
+    found = [place for place, data in places.items() if _CODE.search(data) or TRACK[18:-1].encode() in data]
+    assert found == []
+    assert [place for place, data in places.items() if f'"{CODE}"'.encode("utf-16-le") in data] == []
+
+
+def test_no_key_is_found_but_where_it_is_kept(service: Service, places: Places) -> None:
+    """T-19: the key over all keys in its own file only, a merchant's secret nowhere."""
+    kek = base64.b64decode((service.house.folder / "keys" / "kek").read_text())
+    assert _hits_of_a_key(places, kek, declared=["kek"]) == []
+    secrets = [secret for _, secret in service.secrets.values()]
+    assert secrets
+    for secret in secrets:
+        assert _hits_of_a_key(places, secret) == []
+
+
+def test_no_hash_of_a_security_code_is_kept(service: Service) -> None:
+    """A-60: what binds a repeat to its request cannot be tried out by who has the database and no key."""
+    till = service.merchant("bound", exact_repeat="answer")
+    document = card(PAN)
+    assert till.post(PATH, document).status == 201
+    sent = json.dumps(document).encode()
+    digest = hashlib.sha256(sent).digest()
+    guesses = list(_guesses(sent, digest, till.merchant))
+    kept = [value for value in _values(service) if isinstance(value, bytes)]
+    assert kept
+    assert [guess for guess in guesses for value in kept if guess[:16] in value] == []
+
+
+def _guesses(sent: bytes, digest: bytes, merchant: str) -> Iterator[bytes]:
+    """Hashes that can be computed from a guessed body and what stands beside it in the database."""
+    for text in (sent, digest, base64.b64encode(digest), b"SHA-256=" + base64.b64encode(digest)):
+        for start in (b"", f"POST {PATH}\n".encode(), f"post {PATH}\n".encode()):
+            yield hashlib.sha256(start + text).digest()
+            for length in (16, 20, 32, 64):
+                yield hashlib.blake2b(start + text, digest_size=length).digest()
+                yield hashlib.blake2b(start + text, key=merchant.encode(), digest_size=length).digest()
+
+
+# ---- a process that is killed
+
+
+@pytest.fixture(scope="module")
+def corpse(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """What is left of a gateway that was killed while an acquirer thought; its standard error is the last place."""
+    folder, errors = tmp_path_factory.mktemp("killed"), tmp_path_factory.mktemp("errors") / "stderr"
+    (folder / "kessai.toml").write_text('acquirer_deadline_s = 30\nlog_level = "debug"\n')
+    with errors.open("wb") as stream:
+        process = subprocess.Popen(
+            [*commands.COMMAND, "serve", "--port", "0", "--json"],
+            env=commands.ENVIRONMENT | {"KESSAI_DATA": str(folder)},
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+        )
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline())
+        merchant = ready["merchants"][0]
+        key = SharedSecret.of(merchant["key_id"], merchant["shared_secret"], merchant["id"])
+        answers = []
+        with httpx.Client(base_url=ready["url"], timeout=0.5) as http:
+            for number, scenario in ((PAN, "approve"), (PANS[0], "general-decline"), (PANS[1], "no-answer")):
+                body = json.dumps(card(number)).encode()
+                host = ready["url"].partition("//")[2]
+                headers = sign(
+                    method="POST",
+                    target=PATH,
+                    host=host,
+                    body=body,
+                    merchant_id=merchant["id"],
+                    key=key,
+                    date_text=formatdate(usegmt=True),
+                ) | {"content-type": "application/json", "kessai-scenario": scenario}
+                try:
+                    answers.append(http.post(PATH, content=body, headers=headers).content)
+                except httpx.ReadTimeout:
+                    answers.append(b"no answer yet")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.stdout.close()
+        process.wait(30)
+    assert answers[2] == b"no answer yet"
+    rest = {"stderr": errors.read_bytes(), "answers": b"\n".join(answers), "rows": _unpacked(_rows_of(folder))}
+    return _files(folder) | rest
+
+
+def _rows_of(folder: Path) -> list[object]:
+    with closing(connect(folder / "kessai.db")) as reader:
+        names = [name for (name,) in reader.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+        return [value for name in names for row in reader.execute(f"SELECT * FROM {name}") for value in row]
+
+
+def test_a_kill_between_sending_and_the_answer_leaves_no_secret_behind(corpse: Places) -> None:
+    """T-19, A-60, A-61."""
+    assert b"AUTHORIZED" in corpse["answers"]
+    assert b"pending" in corpse["rows"]
+    assert b"authorize.approved" in corpse["stderr"]
+    for digits in (PAN, *PANS[:2]):
+        assert _hits(corpse, digits) == []
+    assert [place for place, data in corpse.items() if _CODE.search(data)] == []
+
+
+def test_a_crash_tells_its_line_and_no_value(service: Service) -> None:
+    """T-19, A-69: a fault inside of a request is written without what was in its hands."""
+    till, read = service.till(), len(service.logs.getvalue())
+    broken, house = service.house.gateway.payments, service.house
+    service.house.gateway.payments = None  # type: ignore[assignment]
+    try:
+        reply = till.post(f"{PATH}/7000000000006000103001/refunds", amount_of("1.00") | card(PAN))
+    finally:
+        house.gateway.payments = broken
+    assert reply.status == 502
+    said = service.logs.getvalue()[read:]
+    assert '"event":"request.fault"' in said
+    assert _hits({"log": said.encode(), "answer": reply.body}, PAN) == []
+    assert not _CODE.search(said.encode())
+    assert till.pay(payment()).status == 201
