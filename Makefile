@@ -42,8 +42,8 @@ docs: ## Print the tables into the documents
 
 bench: ## Measure the gateway on this machine (ROWS=0 CONNECTIONS="1 16 64" SECONDS=5 ENGINES="sqlite postgresql")
 	@sh scripts/setup.sh system $(BENCH_PACKAGES)
-	@sh scripts/setup.sh base
-	@exec .venv/bin/python -m bench.run --engine $(ENGINES) --connections $(CONNECTIONS) --seconds $(SECONDS) --rows $(ROWS) $(ARGS)
+	@sh scripts/setup.sh bench
+	@exec .venv-bench/bin/python -m bench.run --engine $(ENGINES) --connections $(CONNECTIONS) --seconds $(SECONDS) --rows $(ROWS) $(ARGS)
 
 lock: ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	@sh scripts/setup.sh lock

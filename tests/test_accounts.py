@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kessai import admin
-from kessai.accounts import Refused
+from kessai.accounts import Accounts, Refused
 from kessai.payment.lifecycle import Status
 from tests.houses import Till, opened
 
@@ -89,3 +89,25 @@ def test_an_order_that_makes_no_sense_is_refused_with_an_answer(
             assert "refused" in await admin.carry_out(house, order, arguments)
 
     asyncio.run(main())
+
+
+def test_what_another_process_changed_is_read_again_once(tmp_path: Path) -> None:
+    """Merchants, keys and terms that came in by another hand; nothing is read where nothing was changed."""
+
+    async def scene() -> None:
+        async with opened(tmp_path) as house:
+            other = Accounts(house.database, house.gateway.vault)
+            await other.load()
+            assert not await other.refresh()
+            made = await house.accounts.add("late", "vpc", house.clock())
+            assert other.find("late") is None
+            assert await other.refresh()
+            assert list(other.get("late").keys) == [made["key_id"]]
+            await house.accounts.set("late", {"cutoff": "18:30"})
+            await house.accounts.revoke_key("late", str(made["key_id"]), house.clock())
+            assert await other.refresh()
+            assert other.get("late").keys == {}
+            assert other.get("late").merchant.terms.cutoff == "18:30"
+            assert not await other.refresh()
+
+    asyncio.run(scene())

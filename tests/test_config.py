@@ -47,6 +47,9 @@ def test_what_is_read_elsewhere_or_injected_by_others_is_left_alone(tmp_path: Pa
         "signature_window_s = 2.9",
         'log_level = "loud"',
         "accepted_hosts = 5",
+        'acquirer = "nowhere"',
+        'acquirer = "127.0.0.1:"',
+        "acquirer_window = 0",
         "not toml",
     ],
 )

@@ -82,6 +82,27 @@ def test_everything_agrees_after_every_operation_and_every_clean_up(tmp_path: Pa
     asyncio.run(scene())
 
 
+def test_an_unknown_reversal_beside_one_that_is_known_is_settled_too(tmp_path: Path) -> None:
+    """A partial release whose answer was lost is sent again, though another one was approved before it."""
+
+    async def scene() -> None:
+        async with opened(tmp_path) as house:
+            till = Till(house)
+            held = await till.authorize(10_000)
+            first = await till.do(Reverse(target=held.id, amount=usd(3_000)))
+            second = await till.do(Reverse(target=held.id, amount=usd(1_000)), "answer-lost")
+            assert isinstance(first, Transaction)
+            assert isinstance(second, Transaction)
+            assert (first.status, second.status) == (Status.APPROVED, Status.UNKNOWN)
+            await settled(house)
+            now = (await till.payment(held)).find(second.id)
+            assert now is not None
+            assert (now.status, now.approved) == (Status.APPROVED, 1_000)
+            assert found(await checked(house)) == []
+
+    asyncio.run(scene())
+
+
 class Behind:
     """What an intruder, or a bug, does to the files of a house."""
 

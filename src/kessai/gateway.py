@@ -111,6 +111,8 @@ class Gateway:
         self.deadline_s = deadline_s
         self.metrics = metrics
         self.work = work
+        self.under_way: set[int] = set()
+        """Transactions whose exchange this process is in the middle of."""
         self._late: set[asyncio.Task[None]] = set()
         for link in {id(link): link for link in links.values()}.values():
             link.on_late_answer(self._answered_late)
@@ -134,7 +136,13 @@ class Gateway:
                 continue
             if begun is not None:
                 return begun
-            return await self._exchange(merchant, payment, prepared.verdict, transaction, card, circumstances, encode)
+            self.under_way.add(transaction.id)
+            try:
+                return await self._exchange(
+                    merchant, payment, prepared.verdict, transaction, card, circumstances, encode
+                )
+            finally:
+                self.under_way.discard(transaction.id)
         raise Busy
 
     async def _told(self, merchant: Merchant, claims: tuple[Claim, ...]) -> Answer | Refusal | None:

@@ -47,9 +47,11 @@ def script(till: Client, vpc: Client) -> Iterator[Reply]:
 
 
 def likened(reply: Reply, names: dict[str, str]) -> tuple[int, dict[str, str], str]:
-    """An answer without what no two answers share: ids and times, each by the order in which it was first seen."""
+    """An answer without what no two answers share: ids, each by the order in which it was first seen, and times."""
 
     def name(found: re.Match[str]) -> str:
+        if found.lastgroup in ("time", "made"):  # two answers may well be of one second
+            return f"<{found.lastgroup}>"
         return names.setdefault(found[0], f"<{found.lastgroup} {len(names)}>")
 
     body = VOLATILE.sub(name, reply.body.decode())

@@ -38,7 +38,7 @@ async def clean_up(gateway: Gateway, merchant: Merchant, transaction_id: int) ->
     how = cleans_up(transaction)
     if how is None:
         return True
-    if how is Operation.REVERSAL:
+    if how is Operation.REVERSAL and transaction.operation is not Operation.REVERSAL:
         return await _reverse(gateway, merchant, found, transaction)
     return await _repeat(gateway, merchant, found, transaction)
 
@@ -100,6 +100,8 @@ async def give_up_orphans(gateway: Gateway, merchant: Merchant) -> int:
     oldest = now - timedelta(seconds=gateway.deadline_s + 5)
     count = 0
     for transaction_id in await gateway.payments.pending(merchant.id, gateway.lease, oldest):
+        if transaction_id in gateway.under_way:  # a clock that jumped makes it look old
+            continue
         job = Job(id=gateway.new_id(), kind=CLEAN_UP, transaction_id=transaction_id, run_at=now)
         write = GiveUp(merchant_id=merchant.id, transaction_id=transaction_id, now=now, job=job)
         if await gateway.database.write(write):

@@ -247,7 +247,12 @@ class Postgres:
 
     async def _commit(self, lane: Lane, batch: list[_Queued]) -> None:
         batch.sort(key=lambda one: place_of(one.write))
-        results = await self._together(lane, batch[0].plan, [one.write for one in batch])
+        results: Sequence[object]
+        try:
+            results = await self._together(lane, batch[0].plan, [one.write for one in batch])
+        except Exception as bug:  # rows that mean nothing: the commit may stand, and nobody may wait for ever
+            lane.drop()
+            results = [CommitUnknown(f"the answer could not be read: {type(bug).__name__}")] * len(batch)
         for one in batch:
             self._under_way -= one.touches
         deliver(batch, results)
