@@ -376,7 +376,7 @@ def test_the_security_code_is_not_in_an_intent(tmp_path: Path, monkeypatch: pyte
             assert seen
             assert seen[0].card is not None
             assert VISA.pan.digits.encode() not in seen[0].card.sealed
-            assert not any("security_code" in name for name in Begin.__dataclass_fields__)
+            assert not any("security_code" in name for name in Begin.__struct_fields__)
 
     asyncio.run(main())
 

@@ -387,6 +387,7 @@ def test_a_slow_client_is_closed_at_the_deadline(parts: tuple[bytes, ...], expec
 
 def test_slow_clients_do_not_hold_up_the_others() -> None:
     """A-91, T-17."""
+
     async def talk() -> float:
         async with serving(limits=Limits(head_s=0.5)) as (port, _, _):
             slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]

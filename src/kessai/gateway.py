@@ -11,6 +11,7 @@ unknown, with its clean-up queued in the same commit. A caller that hangs up can
 
 import asyncio
 import hashlib
+from asyncio import sleep
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -131,6 +132,7 @@ class Gateway:
                 # A repeat meets its own first request: what that one did is no reason to refuse.
                 return await self._told(merchant, circumstances.claims) or prepared
             payment, transaction, card = self._intent(merchant, found, command, prepared, now)
+            await sleep(0)
             begun = await self._begin(merchant, payment, transaction, card, circumstances)
             if isinstance(begun, Conflict):
                 continue
@@ -271,6 +273,7 @@ class Gateway:
             if circumstances.scenario is not None:
                 message = replace(message, scenario=circumstances.scenario)
             outcome = await self._send(merchant, message)
+            await sleep(0)
         return await self._conclude(merchant, payment, transaction, outcome, encode)
 
     def _message(self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Card | None) -> Exchange:

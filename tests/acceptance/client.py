@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from kessai import admin, books
-from kessai.acquirers.simulator.link import Book, Simulator
+from kessai.acquirers.simulator.book import Book
 from kessai.app import House
 from kessai.jobs import settlement
 from tests.houses import Clock

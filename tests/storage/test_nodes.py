@@ -1,11 +1,11 @@
 """Node numbers: each process has one, keeps it by renewing, and never takes one that somebody might still use."""
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests import postgres
 from tests.houses import VISA, Till, opened, usd
 from tests.storage.test_postgres import engine, intent

@@ -5,12 +5,12 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 from msgspec.structs import replace as changed
 from tests import postgres
 from tests.houses import Till, opened, usd

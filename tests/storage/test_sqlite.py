@@ -8,8 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from kessai.storage import database, sqlite
-from kessai.storage.database import CommitUnknown, InUse, Run, Unsafe, migrations
+from kessai.storage import database, sqlite, writes
+from kessai.storage.database import CommitUnknown, InUse, Run, Unsafe, load_queries, migrations
 from kessai.storage.sqlite import Sqlite, connect, for_sqlite, migrate
 
 KEYSET = {"merchant_id": "m", "purpose": "card", "sealed": b"x", "created_at": 1}
@@ -227,3 +227,19 @@ def test_every_query_prepares_and_every_key_names_the_merchant_first() -> None:
         for index in connection.execute(f"PRAGMA index_list({table})").fetchall():
             first = connection.execute(f"PRAGMA index_info({index[1]})").fetchall()[0]
             assert first[2] == "merchant_id", (table, index)
+
+
+@pytest.mark.parametrize(
+    ("query", "columns"),
+    [
+        ("begin_payment", writes.PAYMENT),
+        ("begin_transaction", writes.TRANSACTION),
+        ("conclude_transaction", writes.OUTCOME),
+        ("settle_unknown", writes.OUTCOME),
+        ("post_entry", writes.ENTRY),
+    ],
+)
+def test_rows_stand_in_the_order_of_their_statement(query: str, columns: tuple[str, ...]) -> None:
+    """Rows are bound by place where many go at once; a statement may take fewer, and then by name."""
+    names = load_queries()[query].names
+    assert names == columns or (query == "settle_unknown" and set(names) < set(columns))

@@ -16,7 +16,7 @@ Two engines keep these promises: `sqlite` (one process, one folder) and `postgre
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from importlib.resources import files
@@ -28,6 +28,8 @@ Row = tuple[Any, ...]
 Values = Mapping[str, object]
 Run = Callable[[str, Values], list[Row]]
 """Run a named query inside a write: its rows."""
+RunAll = Callable[[str, Sequence[tuple[Any, ...]]], list[Row]]
+"""Run a named query once for each of many rows, whose values stand in its own order: all the rows it gives."""
 Kind = Literal["sqlite", "postgres"]
 
 MOST_WAITING: Final = 20_000

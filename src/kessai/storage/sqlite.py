@@ -10,7 +10,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +34,7 @@ from kessai.storage.database import (
     migrations,
 )
 from kessai.storage.group import Linger, Waiting, deliver
+from kessai.storage.writes import Begin, Finish, begin_all, finish_all
 
 OLDEST_SQLITE: Final = (3, 51, 3)
 """Older ones can lose committed pages when a checkpoint races a commit."""
@@ -96,7 +97,7 @@ def connect(path: Path, *, guarded: bool = True) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(5_000)
     for name, value in (
-        ("page_size", 8192),
+        ("page_size", 4096),
         ("journal_mode", "wal"),
         ("synchronous", "full"),
         ("foreign_keys", "on"),
@@ -282,7 +283,7 @@ class Sqlite:
         begun = time.perf_counter()
         writer.execute("BEGIN IMMEDIATE")
         try:
-            results = [write.apply(self._run) for write in writes]
+            results = self._apply(writes)
         except BaseException:
             if writer.in_transaction:  # a full disk and the like have rolled it back already
                 writer.execute("ROLLBACK")
@@ -295,9 +296,27 @@ class Sqlite:
         self.observe(len(writes), time.perf_counter() - begun)
         return results
 
+    def _apply(self, writes: Sequence[Write[Any]]) -> list[object]:
+        """Results in order. What nothing can be in the way of goes together, statement by statement; outcomes first, so
+        that who takes an open exchange over finds it as it ended."""
+        finishes = [write for write in writes if type(write) is Finish]
+        concluded = iter(finish_all(self._run, self._run_all, finishes))
+        begin_all(self._run_all, [write for write in writes if type(write) is Begin and write.is_free])
+        return [
+            next(concluded)
+            if type(write) is Finish
+            else None
+            if type(write) is Begin and write.is_free
+            else write.apply(self._run)
+            for write in writes
+        ]
+
     def _run(self, query: str, values: Values) -> list[Row]:
         known = self.queries[query]
         return self._cursor.execute(known.sql, known.bind(values)).fetchall()
+
+    def _run_all(self, query: str, rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+        return self._cursor.executemany(self.queries[query].sql, rows).fetchall() if rows else []
 
     def _drop_writer(self) -> None:
         """After a failed commit nothing that the connection believes can be trusted (R-7): the next write opens one."""

@@ -6,6 +6,7 @@ alone. A batch holds at most one write per payment and per claim; what a write `
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
@@ -15,6 +16,10 @@ from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
 from kessai.storage.queue import ClaimJob, DriveJob, JobDone, JobLater
 from kessai.storage.writes import (
+    BATCH,
+    OUTCOME,
+    PAYMENT,
+    TRANSACTION,
     Begin,
     Conflict,
     Finish,
@@ -82,53 +87,20 @@ def place_of(write: Write[Any]) -> tuple[str, int]:
     return "", 0
 
 
-def _columns(names: Iterable[str], rows: Sequence[Mapping[str, object]], prefix: str = "") -> dict[str, object]:
+def _columns(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
     """Rows as arrays, by name."""
-    return {prefix + name: [row[name] for row in rows] for name in names}
+    return dict(zip(names, zip(*rows, strict=True) if rows else repeat(()), strict=False))
 
 
 # ---- commit 1
 
-_TRANSACTION: Final = (
-    "merchant_id",
-    "id",
-    "payment_id",
-    "operation",
-    "currency",
-    "requested",
-    "hold",
-    "target_id",
-    "reference",
-    "merchant_transaction_id",
-    "stan",
-    "rrn",
-    "flags",
-    "payment_option",
-    "warnings",
-    "particulars",
-    "requested_at",
-    "lease",
-    "correlation",
-)
-_PAYMENT: Final = (
-    "brand",
-    "pan_prefix",
-    "pan_suffix",
-    "expiry",
-    "card",
-    "fingerprint",
-    "expires_at",
-)
-
 
 def _begin(writes: Sequence[Begin]) -> Values:
-    transactions = [transaction_row(w.payment.merchant_id, w.transaction, w.lease, w.correlation) for w in writes]
-    payments = [payment_row(w.payment, w.card) for w in writes]
     claims = [(w.payment.merchant_id, c.key, c.request, c.since, w.transaction.id) for w in writes for c in w.claims]
     merchants, keys, requests, sinces, ids = zip(*claims, strict=True) if claims else ((),) * 5
     return (
-        _columns(_TRANSACTION, transactions)
-        | _columns(_PAYMENT, payments)
+        _columns(PAYMENT, [payment_row(w.payment, w.card) for w in writes])
+        | _columns(TRANSACTION, [transaction_row(w) for w in writes])
         | _jobs([w.takes_over for w in writes])
         | {
             "version": [w.payment.version for w in writes],
@@ -189,42 +161,23 @@ def _replayed(rows: Sequence[Row], writes: Sequence[Replay]) -> list[Answer | Re
 
 # ---- commit 2
 
-_OUTCOME: Final = (
-    "merchant_id",
-    "id",
-    "operation",
-    "status",
-    "approved",
-    "reason",
-    "flags",
-    "facts",
-    "concluded_at",
-    "answer_status",
-    "answer",
-)
-
 
 def _finish(writes: Sequence[Finish]) -> Values:
-    entries = [entry for w in writes for entry in w.entries]
+    entries = [entry_row(w.merchant_id, entry) for w in writes for entry in w.entries]
     jobs = [(w.transaction.id, job) for w in writes for job in w.jobs]
     return (
-        _columns(_OUTCOME, [outcome_row(w.merchant_id, w.transaction, w.answer) for w in writes])
+        _columns(OUTCOME, [outcome_row(w.merchant_id, w.transaction, w.answer) for w in writes])
         | _entries(entries)
         | _jobs([job for _, job in jobs])
         | {"job_owner": [owner for owner, _ in jobs]}
     )
 
 
-def _entries(entries: Iterable[Any]) -> dict[str, object]:
-    rows = [entry_row(entry) for entry in entries]
-    return {
-        "entry_id": [row["transaction_id"] for row in rows],
-        "line": [row["line"] for row in rows],
-        "account": [row["account"] for row in rows],
-        "entry_currency": [row["currency"] for row in rows],
-        "amount": [row["amount"] for row in rows],
-        "posted_at": [row["posted_at"] for row in rows],
-    }
+_ENTRY: Final = ("entry_merchant_id", "entry_id", "line", "account", "entry_currency", "amount", "posted_at")
+
+
+def _entries(rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
+    return _columns(_ENTRY, rows)
 
 
 def _finished(rows: Sequence[Row], writes: Sequence[Finish]) -> list[bool]:
@@ -242,10 +195,10 @@ def _record(writes: Sequence[Record]) -> Values:
     assert not begin.claims, "nobody asked for this, so nobody claims anything"
     assert begin.takes_over is None
     return (
-        transaction_row(begin.payment.merchant_id, begin.transaction, begin.lease, begin.correlation)
-        | outcome_row(finish.merchant_id, finish.transaction, finish.answer)
+        dict(zip(TRANSACTION, transaction_row(begin), strict=True))
+        | dict(zip(OUTCOME, outcome_row(finish.merchant_id, finish.transaction, finish.answer), strict=True))
         | {"version": begin.payment.version}
-        | _entries(finish.entries)
+        | _entries([entry_row(finish.merchant_id, entry) for entry in finish.entries])
         | _jobs(finish.jobs)
     )
 
@@ -253,9 +206,9 @@ def _record(writes: Sequence[Record]) -> Values:
 def _settle(writes: Sequence[SettleUnknown]) -> Values:
     (write,) = writes
     return (
-        outcome_row(write.merchant_id, write.transaction)
+        dict(zip(OUTCOME, outcome_row(write.merchant_id, write.transaction), strict=True))
         | {"payment_id": write.payment.id, "version": write.payment.version}
-        | _entries(write.entries)
+        | _entries([entry_row(write.merchant_id, entry) for entry in write.entries])
         | _jobs(write.jobs)
     )
 
@@ -265,8 +218,8 @@ def _collect(writes: Sequence[Transmit]) -> Values:
     payments = sorted((payment.id, payment.version) for payment in write.payments)
     collected = sorted(write.collected.items())
     return (
-        _columns(("id", "currency", "business_date", "captured", "returned", "transactions"), _batches(write))
-        | _entries(write.entries)
+        _columns(BATCH, [batch_row(batch) for batch in write.batches])
+        | _entries([entry_row(write.merchant_id, entry) for entry in write.entries])
         | {
             "merchant_id": write.merchant_id,
             "payment_id": [payment_id for payment_id, _ in payments],
@@ -276,10 +229,6 @@ def _collect(writes: Sequence[Transmit]) -> Values:
             "cut_at": to_ms(write.cut_at),
         }
     )
-
-
-def _batches(write: Transmit) -> list[dict[str, object]]:
-    return [batch_row(batch) for batch in write.batches]
 
 
 def _add_merchant(writes: Sequence[AddMerchant]) -> Values:

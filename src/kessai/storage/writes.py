@@ -7,18 +7,19 @@ transaction that is still pending. Whoever loses a race gets a result that says 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from msgspec import Struct
 
 from kessai.ledger import Entry
 from kessai.payment.lifecycle import Payment, Refusal, Status, Transaction
 from kessai.payment.settle import Batch
 from kessai.storage.compact import pack
-from kessai.storage.database import Run
+from kessai.storage.database import Run, RunAll
 from kessai.storage.payments import Answer, Claim, encode_json, to_ms, told_before
 
 
-@dataclass(frozen=True, slots=True)
-class SealedCard:
+class SealedCard(Struct, frozen=True):
     sealed: bytes
     fingerprint: bytes
 
@@ -28,8 +29,7 @@ class Conflict:
     """The payment is not as it was loaded: load and prepare again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begin:
+class Begin(Struct, frozen=True, kw_only=True):
     """Commit 1, the intent. A result of None means: begun."""
 
     may_be_refused: ClassVar[bool] = True
@@ -43,6 +43,11 @@ class Begin:
     takes_over: "Job | None" = None
     """The clean-up of an open transaction that this one undoes: its own road will find that it came too late."""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing can be in its way: it begins a payment and claims nothing."""
+        return not self.claims and self.transaction.id == self.transaction.payment_id
+
     def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
         merchant, transaction = self.payment.merchant_id, self.transaction
         for index, claim in enumerate(self.claims):
@@ -51,7 +56,7 @@ class Begin:
                 (row,) = run("read_claim", claim_row(merchant, claim))
                 return told_before(row, claim)
         if transaction.id == transaction.payment_id:
-            run("begin_payment", payment_row(self.payment, self.card))
+            run("begin_payment", dict(zip(PAYMENT, payment_row(self.payment, self.card), strict=True)))
         elif not run(
             "claim_payment",
             {"merchant_id": merchant, "id": self.payment.id, "version": self.payment.version},
@@ -68,7 +73,7 @@ class Begin:
                 _forget(run, merchant, self.claims)
                 return Conflict()
             enqueue(run, merchant, (self.takes_over,))  # if this one fails, somebody must settle it all the same
-        run("begin_transaction", transaction_row(merchant, transaction, self.lease, self.correlation))
+        run("begin_transaction", dict(zip(TRANSACTION, transaction_row(self), strict=True)))
         return None
 
 
@@ -94,8 +99,7 @@ class Replay:
         return told_before(rows[0], self.claim) if rows else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finish:
+class Finish(Struct, frozen=True, kw_only=True):
     """Commit 2, the outcome: transaction, entries, answer and queued work. False: somebody concluded it before us."""
 
     merchant_id: str
@@ -105,12 +109,36 @@ class Finish:
     answer: Answer | None = None
 
     def apply(self, run: Run) -> bool:
-        concluded = run("conclude_transaction", outcome_row(self.merchant_id, self.transaction, self.answer))
-        if not concluded:
+        row = outcome_row(self.merchant_id, self.transaction, self.answer)
+        if not run("conclude_transaction", dict(zip(OUTCOME, row, strict=True))):
             return False
         _post(run, self.merchant_id, self.entries)
         enqueue(run, self.merchant_id, self.jobs)
         return True
+
+
+def begin_all(run_all: RunAll, writes: Sequence[Begin]) -> None:
+    """Begin many payments that nothing can be in the way of."""
+    run_all("begin_payment", [payment_row(write.payment, write.card) for write in writes])
+    run_all("begin_transaction", [transaction_row(write) for write in writes])
+
+
+def finish_all(run: Run, run_all: RunAll, writes: Sequence[Finish]) -> list[bool]:
+    """Conclude many transactions: for each, whether it was still open."""
+    rows = [outcome_row(write.merchant_id, write.transaction, write.answer) for write in writes]
+    open_until_now = {row[0] for row in run_all("conclude_transaction", rows)}
+    results = []
+    entries: list[tuple[object, ...]] = []
+    for write in writes:
+        is_ours = write.transaction.id in open_until_now
+        open_until_now.discard(write.transaction.id)
+        results.append(is_ours)
+        if is_ours:
+            entries += [entry_row(write.merchant_id, entry) for entry in write.entries]
+            enqueue(run, write.merchant_id, write.jobs)
+    if entries:
+        run_all("post_entry", entries)
+    return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +172,8 @@ class SettleUnknown:
         claim = {"merchant_id": self.merchant_id, "id": self.payment.id, "version": self.payment.version}
         if not run("claim_payment", claim):
             return False
-        settled = run("settle_unknown", outcome_row(self.merchant_id, self.transaction))
-        if not settled:
+        row = outcome_row(self.merchant_id, self.transaction)
+        if not run("settle_unknown", dict(zip(OUTCOME, row, strict=True))):
             return True
         _post(run, self.merchant_id, self.entries)
         enqueue(run, self.merchant_id, self.jobs)
@@ -235,7 +263,8 @@ class Transmit:
             if not run("transmit", row):
                 raise Raced
         for batch in self.batches:
-            run("add_settlement", {"merchant_id": self.merchant_id, "cut_at": to_ms(self.cut_at)} | batch_row(batch))
+            row = dict(zip(BATCH, batch_row(batch), strict=True))
+            run("add_settlement", {"merchant_id": self.merchant_id, "cut_at": to_ms(self.cut_at)} | row)
         _post(run, self.merchant_id, self.entries)
         return True
 
@@ -261,89 +290,149 @@ def enqueue(run: Run, merchant_id: str, jobs: Sequence[Job]) -> None:
 
 def _post(run: Run, merchant_id: str, entries: Sequence[Entry]) -> None:
     for entry in entries:
-        run("post_entry", {"merchant_id": merchant_id} | entry_row(entry))
+        run("post_entry", dict(zip(ENTRY, entry_row(merchant_id, entry), strict=True)))
 
 
-# ---- values as rows, for both engines
+# ---- values as rows, for both engines, in the order in which the embedded one's statements take them
 
 
 def job_row(job: Job) -> dict[str, object]:
     return {"id": job.id, "kind": job.kind, "transaction_id": job.transaction_id, "run_at": to_ms(job.run_at)}
 
 
-def entry_row(entry: Entry) -> dict[str, object]:
-    return {
-        "transaction_id": entry.transaction_id,
-        "line": entry.line,
-        "account": entry.account.value,
-        "currency": entry.currency.code,
-        "amount": entry.amount,
-        "posted_at": to_ms(entry.posted_at),
-    }
+ENTRY: Final = ("merchant_id", "transaction_id", "line", "account", "currency", "amount", "posted_at")
 
 
-def batch_row(batch: Batch) -> dict[str, object]:
-    return {
-        "id": batch.id,
-        "currency": batch.currency.code,
-        "business_date": batch.business_date.isoformat(),
-        "captured": batch.captured,
-        "returned": batch.returned,
-        "transactions": batch.count,
-    }
+def entry_row(merchant_id: str, entry: Entry) -> tuple[object, ...]:
+    return (
+        merchant_id,
+        entry.transaction_id,
+        entry.line,
+        entry.account.value,
+        entry.currency.code,
+        entry.amount,
+        to_ms(entry.posted_at),
+    )
 
 
-def outcome_row(merchant_id: str, transaction: Transaction, answer: Answer | None = None) -> dict[str, object]:
+BATCH: Final = ("id", "currency", "business_date", "captured", "returned", "transactions")
+
+
+def batch_row(batch: Batch) -> tuple[object, ...]:
+    return (
+        batch.id,
+        batch.currency.code,
+        batch.business_date.isoformat(),
+        batch.captured,
+        batch.returned,
+        batch.count,
+    )
+
+
+OUTCOME: Final = (
+    "operation",
+    "status",
+    "approved",
+    "reason",
+    "flags",
+    "facts",
+    "concluded_at",
+    "answer_status",
+    "answer",
+    "merchant_id",
+    "id",
+    "expected",
+)
+
+
+def outcome_row(merchant_id: str, transaction: Transaction, answer: Answer | None = None) -> tuple[object, ...]:
     assert transaction.concluded_at is not None
-    return {
-        "merchant_id": merchant_id,
-        "id": transaction.id,
-        "operation": transaction.operation.value,
-        "status": transaction.status.value,
-        "approved": transaction.approved,
-        "reason": transaction.reason.value if transaction.reason else None,
-        "flags": " ".join(sorted(transaction.flags)),
-        "facts": encode_json(transaction.facts).decode(),
-        "concluded_at": to_ms(transaction.concluded_at),
-        "answer_status": answer.status if answer else None,
-        "answer": pack(answer.stored or answer.body) if answer else None,
-        "expected": Status.PENDING.value,
-    }
+    return (
+        transaction.operation.value,
+        transaction.status.value,
+        transaction.approved,
+        transaction.reason.value if transaction.reason else None,
+        " ".join(sorted(transaction.flags)),
+        encode_json(transaction.facts).decode(),
+        to_ms(transaction.concluded_at),
+        answer.status if answer else None,
+        pack(answer.stored or answer.body) if answer else None,
+        merchant_id,
+        transaction.id,
+        Status.PENDING.value,
+    )
 
 
-def payment_row(payment: Payment, card: SealedCard | None) -> dict[str, object]:
-    return {
-        "merchant_id": payment.merchant_id,
-        "id": payment.id,
-        "brand": payment.brand.name if payment.brand else None,
-        "pan_prefix": payment.pan_prefix,
-        "pan_suffix": payment.pan_suffix,
-        "expiry": payment.expiry,
-        "card": card.sealed if card else None,
-        "fingerprint": card.fingerprint if card else None,
-        "expires_at": to_ms(payment.expires_at) if payment.expires_at else None,
-    }
+PAYMENT: Final = (
+    "merchant_id",
+    "id",
+    "brand",
+    "pan_prefix",
+    "pan_suffix",
+    "expiry",
+    "card",
+    "fingerprint",
+    "expires_at",
+)
 
 
-def transaction_row(merchant_id: str, transaction: Transaction, lease: int, correlation: str) -> dict[str, object]:
-    return {
-        "merchant_id": merchant_id,
-        "id": transaction.id,
-        "payment_id": transaction.payment_id,
-        "operation": transaction.operation.value,
-        "currency": transaction.requested.currency.code,
-        "requested": transaction.requested.minor,
-        "hold": transaction.hold,
-        "target_id": transaction.target,
-        "reference": transaction.reference,
-        "merchant_transaction_id": transaction.merchant_transaction_id,
-        "stan": transaction.stan,
-        "rrn": transaction.rrn,
-        "flags": " ".join(sorted(transaction.flags)),
-        "payment_option": encode_json(transaction.option).decode() if transaction.option else None,
-        "warnings": encode_json(transaction.warnings).decode(),
-        "particulars": pack(transaction.particulars),
-        "requested_at": to_ms(transaction.requested_at),
-        "lease": lease,
-        "correlation": correlation,
-    }
+def payment_row(payment: Payment, card: SealedCard | None) -> tuple[object, ...]:
+    return (
+        payment.merchant_id,
+        payment.id,
+        payment.brand.name if payment.brand else None,
+        payment.pan_prefix,
+        payment.pan_suffix,
+        payment.expiry,
+        card.sealed if card else None,
+        card.fingerprint if card else None,
+        to_ms(payment.expires_at) if payment.expires_at else None,
+    )
+
+
+TRANSACTION: Final = (
+    "merchant_id",
+    "id",
+    "payment_id",
+    "operation",
+    "currency",
+    "requested",
+    "hold",
+    "target_id",
+    "reference",
+    "merchant_transaction_id",
+    "stan",
+    "rrn",
+    "flags",
+    "payment_option",
+    "warnings",
+    "particulars",
+    "requested_at",
+    "lease",
+    "correlation",
+)
+
+
+def transaction_row(write: Begin) -> tuple[object, ...]:
+    transaction = write.transaction
+    return (
+        write.payment.merchant_id,
+        transaction.id,
+        transaction.payment_id,
+        transaction.operation.value,
+        transaction.requested.currency.code,
+        transaction.requested.minor,
+        transaction.hold,
+        transaction.target,
+        transaction.reference,
+        transaction.merchant_transaction_id,
+        transaction.stan,
+        transaction.rrn,
+        " ".join(sorted(transaction.flags)),
+        encode_json(transaction.option).decode() if transaction.option else None,
+        encode_json(transaction.warnings).decode() if transaction.warnings else "[]",
+        pack(transaction.particulars),
+        to_ms(transaction.requested_at),
+        write.lease,
+        write.correlation,
+    )
