@@ -216,7 +216,7 @@ def test_missing_system_packages_are_installed_as_root(machine: Machine) -> None
 
 def test_make_alone_lists_the_targets(machine: Machine) -> None:
     listed = re.findall(r"^  make (\w+) ", machine.make().stdout, re.MULTILINE)
-    assert listed == ["help", "serve", "install", "test", "check", "docs", "bench", "lock"]
+    assert listed == ["help", "serve", "install", "test", "check", "docs", "bench", "destruction", "lock"]
 
 
 def test_ci_runs_make_test() -> None:

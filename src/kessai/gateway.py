@@ -12,11 +12,11 @@ unknown, with its clean-up queued in the same commit. A caller that hangs up can
 import asyncio
 import hashlib
 from asyncio import sleep
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -298,8 +298,14 @@ class Gateway:
         """One exchange within the deadline. What a link does wrong is an unknown outcome, never an exception."""
         begun = monotonic()
         try:
+            exchange = self.links[merchant.personality].send(message)
+            try:
+                waits_for = exchange.send(None)
+            except StopIteration as answered:  # a link in this process: there is nothing to wait for, nor to time
+                outcome: Outcome = answered.value
+                return outcome
             async with asyncio.timeout(self.deadline_s):
-                return await self.links[merchant.personality].send(message)
+                return await _Begun(exchange, waits_for)
         except TimeoutError:
             return Unknown("no answer within the deadline")
         except Exception as error:
@@ -451,6 +457,27 @@ class Gateway:
             await asyncio.wait(self._late)
         for link in {id(link): link for link in self.links.values()}.values():
             await link.close()
+
+
+class _Begun:
+    """The rest of a coroutine that was begun by hand and waits for something."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Outcome], waits_for: object) -> None:
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Outcome]:
+        try:
+            while True:
+                try:
+                    came = yield self._waits_for
+                except BaseException as error:
+                    self._waits_for = self._coroutine.throw(error)
+                else:
+                    self._waits_for = self._coroutine.send(came)
+        except StopIteration as done:
+            outcome: Outcome = done.value
+            return outcome
 
 
 def log_outcome(merchant: Merchant, done: Transaction) -> None:

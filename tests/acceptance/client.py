@@ -24,6 +24,7 @@ import httpx
 
 from kessai import admin, books
 from kessai.acquirers.simulator.book import Book
+from kessai.acquirers.simulator.link import Simulator
 from kessai.app import House
 from kessai.jobs import settlement
 from tests.houses import Clock

@@ -4,11 +4,11 @@
 missing answer `Unknown`. The gateway bounds the wait; a link may bound it further.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -75,7 +75,7 @@ class Exchange(Struct, frozen=True, kw_only=True):
 class Acquirer(Protocol):
     """A link to one acquirer."""
 
-    async def send(self, exchange: Exchange) -> Outcome:
+    def send(self, exchange: Exchange) -> Coroutine[Any, Any, Outcome]:
         """Exchange one message; never raises for a fault of the link. Cancelled when the gateway's deadline passes."""
         ...
 

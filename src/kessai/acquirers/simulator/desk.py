@@ -4,7 +4,8 @@ The same desk sits behind the link inside a gateway and behind the socket of an 
 do what the other would not.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from kessai.acquirers import Exchange
@@ -108,5 +109,11 @@ class Traces:
         """The next STAN and the RRN made of it: last digit of the year, day of the year, hour, STAN. `now` is aware
         UTC."""
         stan = self.next_stan()
-        day = now.timetuple().tm_yday
-        return stan, f"{now.year % 10}{day:03d}{now.hour:02d}{stan}"
+        return stan, _hour(int(now.timestamp()) // 3600) + stan
+
+
+@lru_cache(maxsize=4)
+def _hour(since_epoch: int) -> str:
+    """How the RRNs of an hour begin."""
+    now = datetime.fromtimestamp(since_epoch * 3600, UTC)
+    return f"{now.year % 10}{now:%j%H}"
