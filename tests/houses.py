@@ -82,9 +82,12 @@ async def opened(
     clock: Callable[[], datetime] | None = None,
     works: bool = True,
     settings: str = "acquirer_deadline_s = 0.2\n",
+    waits_s: tuple[float, float] = (0.05, 0.2),
 ) -> AsyncIterator[House]:
-    """A house with its worker, deadlines short enough for tests; `settings` are lines of its TOML file."""
-    (folder / "kessai.toml").write_text(f"clean_up_first_s = 0.05\nclean_up_longest_s = 0.2\n{settings}", "utf-8")
+    """A house with its worker, deadlines and waits (first, longest) short enough for tests; `settings` are lines of its
+    TOML file."""
+    waits = "clean_up_first_s = {}\nclean_up_longest_s = {}\n".format(*waits_s)
+    (folder / "kessai.toml").write_text(waits + settings, "utf-8")
     house = await open_house(folder, clock=clock or Clock())
     await house.worker.recover()
     worker = asyncio.create_task(house.worker.run()) if works else None

@@ -2,20 +2,21 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
-from kessai import books
+from kessai import books, ids
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator.link import Simulator
 from kessai.app import House
-from kessai.jobs import reversals
+from kessai.gateway import Circumstances, claim_of
+from kessai.jobs import claims, reversals
 from kessai.ledger import Account
-from kessai.payment.authorize import Increment
+from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
 from kessai.payment.lifecycle import Failed, Operation, Outcome, Reason, Refusal, Status, Transaction, Unknown
 from kessai.payment.reverse import Reverse
@@ -23,11 +24,13 @@ from kessai.payment.void import Void
 from kessai.storage import database as storage
 from kessai.storage import sqlite
 from kessai.storage.database import CommitUnknown
+from kessai.storage.payments import Answer
 from kessai.storage.postgres import Postgres
+from kessai.storage.queue import Queue
 from kessai.storage.sqlite import Sqlite, connect
 from kessai.storage.writes import Finish
 from tests.conftest import on_both_engines, on_sqlite
-from tests.houses import Clock, Till, opened, until, usd
+from tests.houses import VISA, Clock, Till, opened, until, usd
 
 pytestmark = on_both_engines
 
@@ -38,6 +41,7 @@ class Line:
 
     link: Simulator
     ends: Outcome | None = None
+    is_away: bool = False
     operations: frozenset[Operation] = frozenset()
     loses_answers: int = 0
     sent: list[Exchange] = field(default_factory=list)
@@ -344,3 +348,49 @@ def test_a_file_that_was_removed_takes_no_more_payments(tmp_path: Path) -> None:
 
 async def _is_gone(house: House) -> bool:
     return house.database.is_gone
+
+
+def test_what_waited_for_a_link_goes_first_when_it_is_back(tmp_path: Path) -> None:
+    """F13: a clean-up that would be tried again in an hour is tried at once."""
+
+    async def main() -> None:
+        async with opened(tmp_path, waits_s=(3600.0, 3600.0), works=False) as house:
+            line = line_of(house)
+            line.ends, line.operations, line.is_away = Unknown("away"), frozenset({Operation.REVERSAL}), True
+            done = await Till(house).authorize(scenario="answer-lost")
+            assert done.status is Status.UNKNOWN
+            working = asyncio.create_task(house.worker.run())
+            await until(lambda: _was_tried(house))
+            line.ends, line.is_away = None, False
+            house.worker.wake()
+            await until(lambda: _nothing_waits(house))
+            house.worker.stop()
+            await working
+
+    asyncio.run(main())
+
+
+async def _was_tried(house: House) -> bool:
+    return any(job.attempts for job in await Queue(house.database).all("kessai_sandbox"))
+
+
+async def _nothing_waits(house: House) -> bool:
+    return not await Queue(house.database).all("kessai_sandbox")
+
+
+def test_claims_are_forgotten_when_nobody_can_want_them_any_more(tmp_path: Path) -> None:
+    """R-10: kept as long as their window, and not for ever."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till, gateway = Till(house), house.gateway
+            kept = Circumstances(claims=(claim_of("POST /x", "one"),))
+            command = Authorize(amount=usd(100), card=VISA)
+            await gateway.perform(till.merchant, command, kept, lambda *_: Answer(201, b"{}"))
+            assert await claims.forget(gateway, till.merchant, b"") == b""
+            assert len(await gateway.payments.claims(till.merchant.id, b"", 10)) == 1
+            gateway.new_id = lambda: ids.first_of(datetime.now(UTC) + timedelta(days=31))
+            await claims.forget(gateway, till.merchant, b"")
+            assert await gateway.payments.claims(till.merchant.id, b"", 10) == []
+
+    asyncio.run(main())

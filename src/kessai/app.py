@@ -183,7 +183,7 @@ async def _compose(
         merchants=lambda: [account.merchant for account in accounts],
         vault=ring,
         clock=clock,
-        is_acquirer_away=lambda: any(getattr(link, "is_away", False) for link in links.values()),
+        is_acquirer_away=lambda: any(link.is_away for link in links.values()),
     )
     return House(
         folder=folder,

@@ -32,7 +32,7 @@ from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
-from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown, bound_to, claim_of
+from kessai.gateway import KEYS_KEPT, Busy, Circumstances, Gateway, OutcomeUnknown, bound_to, claim_of
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.payment.authorize import Authorize
@@ -52,8 +52,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
 EXPLANATION: Final = "kessai-explain"
 REPLAYED: Final = "kessai-replayed"
-KEYS_KEPT: Final = timedelta(days=30)
-"""How long an idempotency key is remembered (R-10)."""
 MOST_EXPLAINED: Final = 1_500
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TOLD_HERE: Final = frozenset({404, 405, 415})

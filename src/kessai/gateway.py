@@ -56,6 +56,8 @@ Encode = Callable[[Payment, Transaction], Answer]
 
 CLEAN_UP: Final = "clean-up"
 """The kind of job that settles an unknown transaction."""
+KEYS_KEPT: Final = timedelta(days=30)
+"""How long an idempotency key is remembered (R-10)."""
 MOST_RACES: Final = 32
 """How often a command that loses commit 1 starts again before it is told to come back later."""
 

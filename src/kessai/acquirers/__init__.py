@@ -79,6 +79,11 @@ class Acquirer(Protocol):
         """Exchange one message; never raises for a fault of the link. Cancelled when the gateway's deadline passes."""
         ...
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the acquirer cannot be reached at the moment."""
+        ...
+
     def trace(self, now: datetime) -> tuple[str, str]:
         """The next STAN (six digits) and RRN (twelve) of this link."""
         ...

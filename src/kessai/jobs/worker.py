@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from kessai import ids
 from kessai.gateway import CLEAN_UP, Gateway
-from kessai.jobs import reversals, settlement
+from kessai.jobs import claims, reversals, settlement
 from kessai.log import log
 from kessai.payment.merchant import Merchant
 from kessai.payment.settle import last_cutoff
 from kessai.storage.merchants import Merchants
-from kessai.storage.queue import ClaimJob, Due, JobDone, JobLater, Queue
+from kessai.storage.queue import ClaimJob, Due, HurryJobs, JobDone, JobLater, Queue
 
 IDLE_S = 1.0
 """How long the worker sleeps when nobody wakes it."""
@@ -42,6 +42,8 @@ class Worker:
         self._longest_wait_s = longest_wait_s
         self._awake = asyncio.Event()
         self._stopping = False
+        self._was_away = False
+        self._claims_after: dict[str, bytes] = {}
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._latest_s = 0.0
 
@@ -63,6 +65,7 @@ class Worker:
         while not self._stopping:
             self._awake.clear()
             try:
+                await self._hurry()
                 await self._work_off()
                 if loop.time() >= next_round:
                     next_round = loop.time() + ROUNDS_EVERY_S
@@ -74,6 +77,14 @@ class Worker:
                     await self._awake.wait()
             except TimeoutError:
                 continue
+
+    async def _hurry(self) -> None:
+        """When a link is back, what waited for it goes first (F13)."""
+        is_away = any(link.is_away for link in self._gateway.links.values())
+        if self._was_away and not is_away:
+            for merchant in self._merchants():
+                await self._gateway.database.write(HurryJobs(merchant.id, self._now()))
+        self._was_away = is_away
 
     async def _work_off(self) -> None:
         for merchant in self._merchants():
@@ -122,6 +133,8 @@ class Worker:
             try:
                 await reversals.give_up_orphans(self._gateway, merchant)
                 await reversals.expire(self._gateway, merchant)
+                after = self._claims_after.get(merchant.id, b"")
+                self._claims_after[merchant.id] = await claims.forget(self._gateway, merchant, after)
                 cut_at = last_cutoff(self._gateway.clock(), merchant.terms)
                 if merchant.id in settled and settled[merchant.id] < cut_at:
                     await settlement.settle(self._gateway, merchant, cut_at)

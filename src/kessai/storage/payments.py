@@ -181,6 +181,11 @@ class Payments:
         values = {"merchant_id": merchant_id, "after": after, "most": most}
         return list(map(_transaction, await self._read("transactions_page", values)))
 
+    async def claims(self, merchant_id: str, after: bytes, most: int) -> list[tuple[bytes, int]]:
+        """Claims in order of their keys, behind one of them, each with the transaction that holds it."""
+        rows = await self._read("claims_page", {"merchant_id": merchant_id, "after": after, "most": most})
+        return [(bytes(row[0]), row[1]) for row in rows]
+
     async def settlements(self, merchant_id: str) -> list[Row]:
         return await self._read("load_settlements", {"merchant_id": merchant_id})
 

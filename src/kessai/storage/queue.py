@@ -105,3 +105,17 @@ class DriveJob:
 
     def apply(self, run: Run) -> bool:
         return bool(run("drive_job", self.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class HurryJobs:
+    """Every job of a merchant that waits for a later try is due now: what was in their way is gone."""
+
+    merchant_id: str
+    now: datetime
+
+    def values(self) -> dict[str, object]:
+        return {"merchant_id": self.merchant_id, "now": to_ms(self.now)}
+
+    def apply(self, run: Run) -> None:
+        run("hurry_jobs", self.values())

@@ -14,7 +14,7 @@ from kessai.storage.database import Row, Values, Write
 from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
-from kessai.storage.queue import ClaimJob, DriveJob, JobDone, JobLater
+from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,
@@ -27,6 +27,7 @@ from kessai.storage.writes import (
     GiveUp,
     Happened,
     Job,
+    PurgeClaims,
     Raced,
     Record,
     Replay,
@@ -250,6 +251,11 @@ def _alone(writes: Sequence[Any]) -> Values:
     return values
 
 
+def _purge(writes: Sequence[PurgeClaims]) -> Values:
+    (write,) = writes
+    return {"merchant_id": write.merchant_id} | _columns(("key", "transaction_id"), write.claims)
+
+
 def _give_up(writes: Sequence[GiveUp]) -> Values:
     return writes[0].values() | _jobs([writes[0].job])
 
@@ -282,12 +288,14 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     SettleUnknown: Together("settle", _settle, _done, lambda write: (write.payment.id,)),
     GiveUp: Together("give_up", _give_up, _done, lambda write: (write.transaction_id,)),
     ForgetExpiry: Together("forget_expiry", _alone, _nothing, lambda write: (write.payment_id,)),
+    PurgeClaims: Together("purge_claims", _purge, _nothing),
     Happened: Together("remember", _remember, _nothing),
     Transmit: Together("collect", _collect, lambda _rows, _writes: [True], raced=Raced),
     ClaimJob: Together("claim_job", _alone, _done),
     JobDone: Together("job_done", _alone, _nothing),
     JobLater: Together("job_later", _alone, _nothing),
     DriveJob: Together("drive_job", _alone, _done),
+    HurryJobs: Together("hurry_jobs", _alone, _nothing),
     AddMerchant: Together("add_merchant", _add_merchant, _done),
     AddKey: Together("add_key", _alone, _done),
     RevokeKey: Together("revoke_key", _alone, _done),

@@ -213,6 +213,18 @@ class ForgetExpiry:
         run("forget_expiry", self.values())
 
 
+@dataclass(frozen=True, slots=True)
+class PurgeClaims:
+    """Forget claims that have lapsed for good: (key, transaction that held it)."""
+
+    merchant_id: str
+    claims: Sequence[tuple[bytes, int]]
+
+    def apply(self, run: Run) -> None:
+        for key, transaction_id in self.claims:
+            run("purge_claim", {"merchant_id": self.merchant_id, "key": key, "transaction_id": transaction_id})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
     """Something to remember about a transaction that changes nothing of it (R-5), and what follows from it."""

@@ -27,6 +27,9 @@ LONGEST_SILENCE_S: Final = 600.0
 class Simulator:
     """An acquirer in this process; fulfils `acquirers.Acquirer`."""
 
+    is_away: Final = False
+    """Nothing is between a gateway and an acquirer in the same process."""
+
     def __init__(self, seed: int, late_after_s: float = 0.05, keeper: Keeper | None = None) -> None:
         self.late_after_s = late_after_s
         """How long after its exchange was given up a late answer arrives."""

@@ -30,6 +30,10 @@ RETURNING id;
 -- A parked job, or one that waits, is tried again now.
 UPDATE jobs SET run_at = :run_at, state = 'waiting', attempts = 0 WHERE merchant_id = :merchant_id AND id = :id RETURNING id;
 
+-- hurry_jobs --
+-- What waits for a later try is due now.
+UPDATE jobs SET run_at = :now WHERE merchant_id = :merchant_id AND state = 'waiting' AND run_at > :now;
+
 -- parked_jobs --
 -- Jobs that wait for a person.
 SELECT id, kind, transaction_id, state, run_at, attempts FROM jobs

@@ -243,3 +243,9 @@ SELECT id FROM transactions
         OR lease <> :lease
            AND lease NOT IN (SELECT lease FROM nodes WHERE until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
  ORDER BY id;
+
+-- purge_claims --
+-- Claims that have lapsed for good, unless somebody took them over meanwhile.
+DELETE FROM claims AS c
+ USING unnest(:key::bytea[], :transaction_id::bigint[]) AS lapsed (key, transaction_id)
+ WHERE c.merchant_id = :merchant_id AND c.key = lapsed.key AND c.transaction_id = lapsed.transaction_id;

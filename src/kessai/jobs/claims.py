@@ -1,0 +1,30 @@
+"""Forgetting: claims whose window has passed, so that the memory of retries does not grow for ever (R-10)."""
+
+from datetime import timedelta
+
+from kessai import ids
+from kessai.gateway import KEYS_KEPT, Gateway
+from kessai.payment.merchant import Merchant
+from kessai.storage.writes import PurgeClaims
+
+PAGE = 500
+"""Claims that are looked at in one go."""
+
+
+async def forget(gateway: Gateway, merchant: Merchant, after: bytes) -> bytes:
+    """Look at a page of a merchant's claims behind a key, and forget those that hold for nobody any more.
+
+    The key to go on from; empty where the end was reached, which is also where to begin.
+    """
+    page = await gateway.payments.claims(merchant.id, after, PAGE)
+    terms = merchant.terms
+    longest = max(
+        KEYS_KEPT,
+        timedelta(days=terms.unique_transaction_id_days),
+        timedelta(minutes=terms.unique_reference_minutes),
+    )
+    first = ids.first_of(ids.made_at(gateway.new_id()) - longest)
+    lapsed = [(key, transaction_id) for key, transaction_id in page if transaction_id < first]
+    if lapsed:
+        await gateway.database.write(PurgeClaims(merchant.id, lapsed))
+    return page[-1][0] if len(page) == PAGE else b""
