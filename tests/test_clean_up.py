@@ -13,7 +13,8 @@ from kessai import books, ids
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator.link import Simulator
 from kessai.app import House
-from kessai.gateway import Circumstances, claim_of
+from kessai.claims import claim_of
+from kessai.gateway import Circumstances
 from kessai.jobs import claims, reversals
 from kessai.ledger import Account
 from kessai.payment.authorize import Authorize, Increment

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from kessai import books
 from kessai.acquirers.simulator.link import Simulator
 from kessai.app import House
-from kessai.gateway import Circumstances, bound_to, claim_of
+from kessai.claims import bound_to, claim_of
+from kessai.gateway import Circumstances
 from kessai.jobs import reversals, settlement
 from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture

@@ -15,7 +15,8 @@ from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
 from kessai.payment.money import Currency
 from kessai.payment.settle import Batch
 from kessai.storage.database import Database, Row
-from kessai.storage.payments import Payments, from_ms, to_ms
+from kessai.storage.payments import Payments, from_ms
+from kessai.storage.writes import entry_row
 
 PAGE: Final = 20
 """Transactions between two turns of the event loop: few enough for whoever is served meanwhile."""
@@ -264,14 +265,7 @@ def _settlements(
 
 
 def _row(entry: Entry) -> Row:
-    return (
-        entry.transaction_id,
-        entry.line,
-        entry.account.value,
-        entry.currency.code,
-        entry.amount,
-        to_ms(entry.posted_at),
-    )
+    return entry_row("", entry)[1:]
 
 
 def _compare(merchant_id: str, expected: list[Row], found: list[Row]) -> list[Finding]:

@@ -17,10 +17,10 @@ import httpx
 from kessai import admin, client
 from kessai.client import Answer, Request
 from kessai.dialects.cybersource.auth import SharedSecret
+from kessai.edge import EXPLANATION
 from kessai.payment.card import Pan
 from kessai.sandbox import HEADER
 
-EXPLANATION: Final = "kessai-explain"
 UNAUTHORIZED: Final = 401
 
 CLEAN_UP_S: Final = 15.0

@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from kessai import ids
 from kessai import log as logging
 from kessai.accounts import Account, Accounts
+from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.cybersource import answers, auth, details, requests
 from kessai.dialects.cybersource.fields import place_of
@@ -32,7 +33,7 @@ from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
-from kessai.gateway import KEYS_KEPT, Busy, Circumstances, Gateway, OutcomeUnknown, bound_to, claim_of
+from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.payment.authorize import Authorize

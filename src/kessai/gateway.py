@@ -10,7 +10,6 @@ unknown, with its clean-up queued in the same commit. A caller that hangs up can
 """
 
 import asyncio
-import hashlib
 from asyncio import sleep
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
@@ -21,7 +20,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai import ids
+from kessai import claims, ids
 from kessai.acquirers import Acquirer, Exchange
 from kessai.ledger import entries, is_balanced
 from kessai.log import log
@@ -56,8 +55,6 @@ Encode = Callable[[Payment, Transaction], Answer]
 
 CLEAN_UP: Final = "clean-up"
 """The kind of job that settles an unknown transaction."""
-KEYS_KEPT: Final = timedelta(days=30)
-"""How long an idempotency key is remembered (R-10)."""
 MOST_RACES: Final = 32
 """How often a command that loses commit 1 starts again before it is told to come back later."""
 
@@ -227,7 +224,7 @@ class Gateway:
             lease=self.lease,
             correlation=circumstances.correlation,
             card=self._seal(merchant, payment, card) if is_new and card is not None else None,
-            claims=circumstances.claims + _unique(merchant, transaction, is_new=is_new),
+            claims=circumstances.claims + claims.unique(merchant, transaction, is_new=is_new),
             takes_over=(
                 Job(
                     id=self.new_id(),
@@ -493,35 +490,3 @@ def log_outcome(merchant: Merchant, done: Transaction) -> None:
         currency=done.requested.currency.code,
         reason=done.reason.value if done.reason else None,
     )
-
-
-def claim_of(kind: str, text: str, *, request: bytes = b"", since: int = 0, taken: Refusal | None = None) -> Claim:
-    """A claim to something named by a text, unique within its kind (R-10, R-52)."""
-    hashed = hashlib.blake2b(f"{kind}\n{text}".encode(), digest_size=16, person=b"kessai claim").digest()
-    return Claim(hashed, request, since, taken)
-
-
-def bound_to(merchant_id: str, request: bytes) -> bytes:
-    """What binds a claim to a request, without its CVV."""
-    return hashlib.blake2b(request, key=merchant_id.encode()[:64], digest_size=16).digest()
-
-
-def _unique(merchant: Merchant, transaction: Transaction, *, is_new: bool) -> tuple[Claim, ...]:
-    """Claims to what the merchant's terms allow once in a while: its own transaction id, its reference."""
-    terms = merchant.terms
-    if not (terms.unique_transaction_id_days or terms.unique_reference_minutes):
-        return ()
-    now = ids.made_at(transaction.id)
-    claims: tuple[Claim, ...] = ()
-    named = transaction.merchant_transaction_id
-    if named and terms.unique_transaction_id_days and transaction.operation not in _NAMES_ITS_ORIGINAL:
-        since = ids.first_of(now - timedelta(days=terms.unique_transaction_id_days))
-        claims += (claim_of("transaction id", named, since=since, taken=Refusal.DUPLICATE_TRANSACTION_ID),)
-    if is_new and transaction.reference and terms.unique_reference_minutes:
-        since = ids.first_of(now - timedelta(minutes=terms.unique_reference_minutes))
-        claims += (claim_of("reference", transaction.reference, since=since, taken=Refusal.DUPLICATE_REFERENCE),)
-    return claims
-
-
-_NAMES_ITS_ORIGINAL: Final = frozenset({Operation.REVERSAL, Operation.VOID})
-"""Operations whose merchant's transaction id is the original's."""

@@ -15,6 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from kessai.edge import EXPLANATION
+
 Result = Mapping[str, Any]
 
 _JSON_COLUMNS: Final = 100
@@ -305,7 +307,7 @@ def step(result: Result) -> RenderableType:
         Text(result["title"], style=f"{_TITLE} underline"),
         Text.assemble(_text(sent, "cyan"), f"  as {result['merchant']}{scenario}"),
         _indented(document(request["body"])),
-        answer(given["status"], given["phrase"], {"kessai-explain": given["explanation"] or ""}, None),
+        answer(given["status"], given["phrase"], {EXPLANATION: given["explanation"] or ""}, None),
         *([_indented(document(given["body"]))] if given["body"] is not None else []),
         mark,
     ]

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from kessai import ids
-from kessai.gateway import KEYS_KEPT, Gateway
+from kessai.claims import KEYS_KEPT
+from kessai.gateway import Gateway
 from kessai.payment.merchant import Merchant
 from kessai.storage.writes import PurgeClaims
 
