@@ -125,8 +125,14 @@ async def expire(gateway: Gateway, merchant: Merchant) -> int:
                 if not await _expire(gateway, merchant, found.payment):
                     continue
                 count += 1
-            await gateway.database.write(ForgetExpiry(merchant.id, payment_id))
+            if not _may_be_given_back(found.payment):
+                await gateway.database.write(ForgetExpiry(merchant.id, payment_id))
     return count
+
+
+def _may_be_given_back(payment: Payment) -> bool:
+    """Whether a hold can come back although its time is over: by the void of a capture that is not settled yet."""
+    return any(tx.settlement is None and not payment.is_voided(tx) for tx in payment.followers(Operation.CAPTURE))
 
 
 def _may_lapse(payment: Payment) -> bool:
