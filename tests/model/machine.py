@@ -342,7 +342,7 @@ class Machine(RuleBasedStateMachine):
             if tx.operation.value != "expire"
         }
         here = {move.id: (move.status, move.minor if move.status == APPROVED else 0) for move in paid.all}
-        assert there == here
+        assert there == here, "model and gateway disagree"
         if paid.root.kind != "credit":
             assert (payment.held, payment.captured) == (paid.held, paid.captured)
         for move in paid.all:

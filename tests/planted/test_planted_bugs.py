@@ -151,7 +151,9 @@ class Row:
 
 _read_then_written: Final = race(_HOLD, bugs.status_read_then_written, of_database=True)
 PLANTED: Final[Mapping[str, Row]] = {
-    "no reversal after a timeout": Row(model(bugs.no_reversal_after_a_timeout), "what is unknown is undone, once"),
+    "no reversal after a timeout": Row(
+        model(bugs.no_reversal_after_a_timeout), "what is unknown is undone, once|model and gateway disagree"
+    ),
     "answer before commit": Row(
         kills(bugs.answer_before_commit), "what was acknowledged (is lost|cannot be gone on with)"
     ),
