@@ -286,8 +286,11 @@ def _open(primitive: Any, sealed: bytes, place: bytes) -> bytes:
 
 def _bind(*parts: str) -> bytes:
     """Parts behind their lengths: two different sequences of as many parts never give the same bytes."""
-    encoded = [part.encode() for part in parts]
-    return b"".join([piece for part in encoded for piece in (len(part).to_bytes(4), part)])
+    bound = b""
+    for part in parts:
+        encoded = part.encode()
+        bound += len(encoded).to_bytes(4) + encoded
+    return bound
 
 
 def _pack_card(pan: Pan, expiry: Expiry | None) -> bytes:

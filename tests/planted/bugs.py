@@ -217,7 +217,7 @@ def refund_sum_checked_outside_the_lock(patch: Patch) -> None:
         if self.transaction.operation is not Operation.REFUND:
             return apply(self, run)
         key = {"merchant_id": self.payment.merchant_id, "id": self.payment.id}
-        payment = msgspec.structs.replace(self.payment, version=run("load_payment", key)[0][0])
+        payment = msgspec.structs.replace(self.payment, version=run("load_payment", key)[0][1])
         return apply(msgspec.structs.replace(self, payment=payment), run)
 
     patch(Begin, "apply", late)

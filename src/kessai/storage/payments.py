@@ -119,15 +119,17 @@ class Payments:
 
     async def load(self, merchant_id: str, transaction_id: int) -> Found | None:
         """The payment that a transaction belongs to; None when the merchant has no such transaction."""
-        rows = await self._read("find_payment_of", {"merchant_id": merchant_id, "id": transaction_id})
-        return await self.load_payment(merchant_id, rows[0][0]) if rows else None
+        rows = await self._read("load_payment_of", {"merchant_id": merchant_id, "id": transaction_id})
+        return await self._whole(merchant_id, rows[0]) if rows else None
 
     async def load_payment(self, merchant_id: str, payment_id: int) -> Found | None:
-        key = {"merchant_id": merchant_id, "id": payment_id, "payment_id": payment_id}
-        payments = await self._read("load_payment", key)
-        if not payments:
-            return None
-        version, brand, prefix, suffix, expiry, expires_at, card = payments[0]
+        rows = await self._read("load_payment", {"merchant_id": merchant_id, "id": payment_id})
+        return await self._whole(merchant_id, rows[0]) if rows else None
+
+    async def _whole(self, merchant_id: str, row: Row) -> Found:
+        """A payment's row with its transactions."""
+        payment_id, version, brand, prefix, suffix, expiry, expires_at, card = row
+        key = {"merchant_id": merchant_id, "payment_id": payment_id}
         payment = Payment(
             merchant_id=merchant_id,
             id=payment_id,

@@ -77,7 +77,8 @@ CREATE TABLE transactions (
     PRIMARY KEY (merchant_id, id)
 );
 
-CREATE INDEX transactions_of_payment ON transactions (merchant_id, payment_id, id);
+-- A payment's first transaction has its id; only what follows has to be looked for.
+CREATE INDEX transactions_of_payment ON transactions (merchant_id, payment_id, id) WHERE id <> payment_id;
 
 CREATE INDEX transactions_by_merchants_id ON transactions (merchant_id, merchant_transaction_id, id)
     WHERE merchant_transaction_id IS NOT NULL;

@@ -49,9 +49,11 @@ VALUES (:merchant_id, :transaction_id, :line, :account, :currency, :amount, :pos
 INSERT INTO events (merchant_id, transaction_id, id, kind, detail)
 VALUES (:merchant_id, :transaction_id, :id, :kind, :detail);
 
--- find_payment_of --
+-- load_payment_of --
 -- The payment that a transaction belongs to.
-SELECT payment_id FROM transactions WHERE merchant_id = :merchant_id AND id = :id;
+SELECT p.id, p.version, p.brand, p.pan_prefix, p.pan_suffix, p.expiry, p.expires_at, p.card
+  FROM transactions AS t JOIN payments AS p ON p.merchant_id = t.merchant_id AND p.id = t.payment_id
+ WHERE t.merchant_id = :merchant_id AND t.id = :id;
 
 -- find_by_merchants_id --
 -- The latest transaction that carried the merchant's own id.
@@ -62,7 +64,7 @@ SELECT id, payment_id, requested_at
  LIMIT 1;
 
 -- load_payment --
-SELECT version, brand, pan_prefix, pan_suffix, expiry, expires_at, card
+SELECT id, version, brand, pan_prefix, pan_suffix, expiry, expires_at, card
   FROM payments
  WHERE merchant_id = :merchant_id AND id = :id;
 
@@ -72,8 +74,14 @@ SELECT id, payment_id, operation, status, currency, requested, approved, hold, t
        merchant_transaction_id, reason, stan, rrn, flags, facts, payment_option, warnings, particulars, requested_at,
        concluded_at, settlement_id
   FROM transactions
- WHERE merchant_id = :merchant_id AND payment_id = :payment_id
- ORDER BY id;
+ WHERE merchant_id = :merchant_id AND id = :payment_id
+UNION ALL
+SELECT id, payment_id, operation, status, currency, requested, approved, hold, target_id, reference,
+       merchant_transaction_id, reason, stan, rrn, flags, facts, payment_option, warnings, particulars, requested_at,
+       concluded_at, settlement_id
+  FROM transactions
+ WHERE merchant_id = :merchant_id AND payment_id = :payment_id AND id <> payment_id
+ ORDER BY 1;
 
 -- load_answer --
 -- What the merchant was answered.
