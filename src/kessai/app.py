@@ -158,6 +158,7 @@ async def _compose(
         vault=ring,
         links={name: links[kind.link] for name, kind in acquirers.personalities().items()},
         new_id=source.next,
+        may_begin=source.may_begin,
         clock=clock,
         lease=seat.lease,
         deadline_s=settings.acquirer_deadline_s,
@@ -200,7 +201,11 @@ async def _compose(
 
 
 class Source:
-    """Ids under the node number of this process. Unavailable while it has none: then nothing may be begun."""
+    """Ids under the node number of this process.
+
+    While its lease has ended nothing may be begun; what follows from what was begun still gets ids: the number is
+    nobody else's for minutes.
+    """
 
     __slots__ = ("_ids", "_last", "_seat")
 
@@ -210,10 +215,12 @@ class Source:
         self._ids = Ids(seat.node, newest)
 
     def next(self) -> int:
-        if not self._seat.is_held:
-            raise Unavailable("the lease of this process's node number has ended")
         self._last = self._ids.next()
         return self._last
+
+    def may_begin(self) -> bool:
+        """Whether the number is this process's: its siblings count on it until then."""
+        return self._seat.is_held
 
     def move(self) -> None:
         self._ids = Ids(self._seat.node, self._last)

@@ -11,17 +11,18 @@ unknown, with its clean-up queued in the same commit. A caller that hangs up can
 
 import asyncio
 from asyncio import sleep
-from collections.abc import Callable, Coroutine, Generator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from kessai import claims, ids
 from kessai.acquirers import Acquirer, Exchange
+from kessai.deadlines import within
 from kessai.ledger import entries, is_balanced
 from kessai.log import log
 from kessai.metrics import Metrics
@@ -45,7 +46,7 @@ from kessai.payment.lifecycle import (
 )
 from kessai.payment.merchant import Merchant
 from kessai.payment.words import printed
-from kessai.storage.database import CommitUnknown, Database, DatabaseError
+from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unavailable
 from kessai.storage.payments import Answer, Claim, Found, Payments
 from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, Replay, SealedCard, SettleUnknown
 from kessai.vault import Vault
@@ -94,6 +95,7 @@ class Gateway:
         vault: Vault,
         links: Mapping[str, Acquirer],
         new_id: Callable[[], int],
+        may_begin: Callable[[], bool] = lambda: True,
         clock: Callable[[], datetime],
         lease: int,
         deadline_s: float,
@@ -106,6 +108,7 @@ class Gateway:
         self.vault = vault
         self.links = links
         self.new_id = new_id
+        self.may_begin = may_begin
         self.clock = clock
         self.lease = lease
         self.deadline_s = deadline_s
@@ -122,6 +125,8 @@ class Gateway:
     ) -> Answer | Refusal:
         """Take a command down the road. The answer is what was stored; a refusal means that nothing was begun."""
         for _ in range(MOST_RACES):
+            if not self.may_begin():
+                raise Unavailable("the lease of this process has ended")
             found = await self._load(merchant, command)
             if isinstance(found, Refusal):
                 return found
@@ -142,6 +147,8 @@ class Gateway:
                 return await self._exchange(
                     merchant, payment, prepared.verdict, transaction, card, circumstances, encode
                 )
+            except DatabaseError as error:  # an exchange may have taken place
+                raise OutcomeUnknown from error
             finally:
                 self.under_way.discard(transaction.id)
         raise Busy
@@ -271,7 +278,10 @@ class Gateway:
             message = self._message(merchant, payment, transaction, card)
             if circumstances.scenario is not None:
                 message = replace(message, scenario=circumstances.scenario)
-            outcome = await self._send(merchant, message)
+            if self.may_begin():
+                outcome = await self._send(merchant, message)
+            else:  # this process was stopped for long, and somebody else may have given the exchange up
+                outcome = Failed(reason=Reason.SYSTEM_ERROR)
             await sleep(0)
         return await self._conclude(merchant, payment, transaction, outcome, encode)
 
@@ -297,14 +307,7 @@ class Gateway:
         """One exchange within the deadline. What a link does wrong is an unknown outcome, never an exception."""
         begun = monotonic()
         try:
-            exchange = self.links[merchant.personality].send(message)
-            try:
-                waits_for = exchange.send(None)
-            except StopIteration as answered:  # a link in this process: there is nothing to wait for, nor to time
-                outcome: Outcome = answered.value
-                return outcome
-            async with asyncio.timeout(self.deadline_s):
-                return await _Begun(exchange, waits_for)
+            return await within(self.deadline_s, self.links[merchant.personality].send(message))
         except TimeoutError:
             return Unknown("no answer within the deadline")
         except Exception as error:
@@ -357,9 +360,20 @@ class Gateway:
             if await self.database.write(write):
                 return True
             stored = await self.payments.answer(merchant.id, write.transaction.id)
+            is_ours = stored is not None and stored[1].body == (write.answer.stored or write.answer.body)
+            if is_ours:  # a commit behind it tells that the first is as durable as any (R-9)
+                await self.database.write(
+                    Happened(
+                        merchant_id=merchant.id,
+                        transaction_id=write.transaction.id,
+                        id=self.new_id(),
+                        kind="concluded-before",
+                        detail="the first commit of its outcome had an error, and stands",
+                    )
+                )
         except DatabaseError as error:
             raise OutcomeUnknown from error
-        return stored is not None and stored[1].body == (write.answer.stored or write.answer.body)
+        return is_ours
 
     def _jobs(self, done: Transaction) -> tuple[Job, ...]:
         if cleans_up(done) is None:
@@ -396,15 +410,21 @@ class Gateway:
         task.add_done_callback(self._late.discard)
 
     async def _write_until_done(self, event: Happened) -> None:
-        for wait_s in (0.1, 0.5, 2.0, 10.0, 30.0):
-            try:
-                await self.database.write(event)
-            except DatabaseError:
-                await asyncio.sleep(wait_s)
-                continue
-            self.work()
-            return
-        log("event.lost", level="error", transaction=ids.show(event.transaction_id), event_kind=event.kind)
+        wait_s = 0.1
+        try:
+            while True:
+                try:
+                    await self.database.write(event)
+                    break
+                except DatabaseError:
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(wait_s * 2, 30.0)
+        except Exception as error:  # it is there: a commit that seemed to fail has written it
+            log("event.again", transaction=ids.show(event.transaction_id), error=type(error).__name__)
+        except asyncio.CancelledError:
+            log("event.lost", level="error", transaction=ids.show(event.transaction_id), event_kind=event.kind)
+            raise
+        self.work()
 
     # ---- clean-up
 
@@ -453,30 +473,11 @@ class Gateway:
 
     async def close(self) -> None:
         if self._late:
-            await asyncio.wait(self._late)
+            _, waiting = await asyncio.wait(self._late, timeout=5.0)
+            for task in waiting:
+                task.cancel()
         for link in {id(link): link for link in self.links.values()}.values():
             await link.close()
-
-
-class _Begun:
-    """The rest of a coroutine that was begun by hand and waits for something."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Outcome], waits_for: object) -> None:
-        self._coroutine = coroutine
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, Outcome]:
-        try:
-            while True:
-                try:
-                    came = yield self._waits_for
-                except BaseException as error:
-                    self._waits_for = self._coroutine.throw(error)
-                else:
-                    self._waits_for = self._coroutine.send(came)
-        except StopIteration as done:
-            outcome: Outcome = done.value
-            return outcome
 
 
 def log_outcome(merchant: Merchant, done: Transaction) -> None:

@@ -26,6 +26,8 @@ FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 5.0
 """Before a worker that died is replaced; each further wait is twice as long, until one has lived for `SOUND_S`."""
 SOUND_S: Final = 10.0
+START_S: Final = 60.0
+"""How long a worker may take until it says that it takes requests."""
 BEYOND_GRACE_S: Final = 10.0
 """How much longer than its grace a worker may take to stop before it is killed."""
 
@@ -97,7 +99,14 @@ class Team:
             wait_s = FIRST_WAIT_S if loop.time() - begun > SOUND_S else min(wait_s * 2, LONGEST_WAIT_S)
             log("process.died", level="error", worker=index, process=process.pid, status=status)
             await asyncio.sleep(wait_s)
-            ready = await self.start(index)
+            try:
+                async with asyncio.timeout(START_S):
+                    ready = await self.start(index)
+            except Exception as error:  # no process to be had, or one that says nothing: it is tried again
+                log("process.unfit", level="error", worker=index, error=type(error).__name__)
+                with contextlib.suppress(ProcessLookupError):
+                    self.running[index].kill()
+                continue
             if "error" in ready:
                 log("process.unfit", level="error", worker=index, error=ready["error"])
             else:

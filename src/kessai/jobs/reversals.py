@@ -52,8 +52,8 @@ async def _undo(gateway: Gateway, merchant: Merchant, found: Found, transaction:
     ]
     if transaction.status is Status.UNKNOWN:
         return await gateway.undo(merchant, found, transaction, -transaction.id)
-    if transaction.status is Status.FAILED and late:
-        return await gateway.undo(merchant, found, transaction, -late[-1])
+    if transaction.status is Status.FAILED:
+        return all([await gateway.undo(merchant, found, transaction, -event_id) for event_id in late])
     return True
 
 
@@ -66,10 +66,10 @@ async def _reverse(gateway: Gateway, merchant: Merchant, found: Found, transacti
     done = [tx for tx in undoing if tx.status is Status.APPROVED]
     if done:
         events = await gateway.payments.events(merchant.id, transaction.id)
-        last = max(tx.id for tx in done)
-        if not any(event["kind"] == "approved-late" and event["id"] > last for event in events):
+        if not any(event["kind"] == "approved-late" for event in events):
             return True
-        return await gateway.repeat(merchant, found, done[-1])  # approved after it was reversed: reverse it again
+        # Perhaps approved after it was reversed, and no two clocks tell: to reverse again does no harm.
+        return await gateway.repeat(merchant, found, done[-1])
     if undoing:
         await gateway.repeat(merchant, found, undoing[-1])
     else:

@@ -18,6 +18,11 @@ CONNECT_S: Final = 1.0
 PATIENCE_S: Final = 600.0
 """For reads over whole books, on connections of their own."""
 
+_PINNED: Final = (
+    "BEGIN; SET LOCAL statement_timeout = 1400; SET LOCAL lock_timeout = 1000; "
+    "SET LOCAL idle_in_transaction_session_timeout = 3000"
+)
+"""What a transaction behind a pooler begins with: there are no settings of a session."""
 _SESSION: Final[Mapping[str, str]] = {
     "application_name": "kessai",
     "jit": "off",
@@ -107,7 +112,11 @@ class Lane:
                     statement = await self._prepare(connection, query, known.sql)
                 rows = await statement.fetch(*arguments)
         except STALE:
-            self._statements = {}
+            self.drop()  # its statements have no meaning any more, and keep their names
+            raise
+        except asyncpg.InterfaceError as error:
+            if connection.is_closed():
+                raise CommitUnknown("the connection was closed") from error
             raise
         finally:
             timer.cancel()
@@ -125,7 +134,7 @@ class Lane:
 
     async def _pinned(self, connection: asyncpg.Connection, sql: str, arguments: tuple[object, ...]) -> Any:
         """A pooler gives a server to a transaction: its two round trips have to be in one."""
-        await connection.execute("BEGIN")
+        await connection.execute(_PINNED)
         try:
             rows = await connection.fetch(sql, *arguments)
         except BaseException:

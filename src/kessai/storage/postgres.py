@@ -137,7 +137,7 @@ class Postgres:
             if lane.is_idle and lane.is_up:
                 lane.is_idle = False
                 return lane
-        if not any(lane.is_up for lane in self._readers):
+        if self._is_closing or not any(lane.is_up for lane in self._readers):
             raise Unavailable("the database cannot be reached")
         if len(self._reading) >= database.MOST_WAITING:
             raise Overloaded("too many reads wait for the database")
@@ -276,6 +276,8 @@ class Postgres:
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
                     lane.drop()  # another server is the primary now
                 return [Unavailable(f"the database cannot write now: {type(error).__name__}")] * len(writes)
+            if len(writes) == 1 and isinstance(error, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
+                return [Unavailable("somebody else has its rows")]
             if len(writes) == 1:
                 return [await self._again(lane, plan, writes[0], error)]
             # One is bad, or lost a race: the others must not suffer.
@@ -342,7 +344,7 @@ class Postgres:
         self._is_free(lane)
 
     async def _reopen(self, lane: Lane) -> None:
-        with suppress(*CANNOT_CONNECT):
+        with suppress(Exception):  # whatever it is, it is tried again
             await lane.open()
             if lane.is_idle:
                 self._is_free(lane)
@@ -359,6 +361,10 @@ class Postgres:
             with suppress(asyncio.CancelledError):
                 await self._keeper
         await asyncio.gather(*(lane.close() for lane in self._lanes))
+        while self._reading:
+            future = self._reading.popleft()
+            if not future.done():
+                future.set_exception(Unavailable("the database is being closed"))
 
 
 def _told(error: BaseException) -> str:

@@ -286,7 +286,10 @@ class Sqlite:
             results = self._apply(writes)
         except BaseException:
             if writer.in_transaction:  # a full disk and the like have rolled it back already
-                writer.execute("ROLLBACK")
+                try:
+                    writer.execute("ROLLBACK")
+                except apsw.Error:
+                    self._drop_writer()
             raise
         try:
             writer.execute("COMMIT")

@@ -136,7 +136,7 @@ CREATE TABLE jobs (
     PRIMARY KEY (merchant_id, id)
 );
 
-CREATE INDEX jobs_waiting ON jobs (merchant_id, run_at) WHERE state = 'waiting';
+CREATE INDEX jobs_waiting ON jobs (merchant_id, run_at) WHERE state <> 'parked';
 
 CREATE TABLE nodes (
     node INTEGER NOT NULL PRIMARY KEY,

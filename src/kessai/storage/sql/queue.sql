@@ -4,12 +4,12 @@ VALUES (:merchant_id, :id, :kind, :transaction_id, 'waiting', :run_at, 0);
 
 -- due_jobs --
 SELECT id, kind, transaction_id, attempts, run_at FROM jobs
- WHERE merchant_id = :merchant_id AND state = 'waiting' AND run_at <= :now
+ WHERE merchant_id = :merchant_id AND state <> 'parked' AND run_at <= :now
  ORDER BY run_at, id LIMIT 100;
 
 -- next_job --
 -- When the next job of a merchant is due.
-SELECT MIN(run_at) FROM jobs WHERE merchant_id = :merchant_id AND state = 'waiting';
+SELECT MIN(run_at) FROM jobs WHERE merchant_id = :merchant_id AND state <> 'parked';
 
 -- job_done --
 DELETE FROM jobs WHERE merchant_id = :merchant_id AND id = :id;
@@ -22,8 +22,8 @@ SELECT id, kind, transaction_id, state, run_at, attempts FROM jobs WHERE merchan
 
 -- claim_job --
 -- One row back: the job is the caller's until `until`. None: another worker has it, or it is done.
-UPDATE jobs SET run_at = :until
- WHERE merchant_id = :merchant_id AND id = :id AND run_at = :seen AND state = 'waiting'
+UPDATE jobs SET run_at = :until, state = 'claimed'
+ WHERE merchant_id = :merchant_id AND id = :id AND run_at = :seen AND state <> 'parked'
 RETURNING id;
 
 -- drive_job --
@@ -31,7 +31,7 @@ RETURNING id;
 UPDATE jobs SET run_at = :run_at, state = 'waiting', attempts = 0 WHERE merchant_id = :merchant_id AND id = :id RETURNING id;
 
 -- hurry_jobs --
--- What waits for a later try is due now.
+-- What waits for a later try is due now; what somebody is at stays theirs.
 UPDATE jobs SET run_at = :now WHERE merchant_id = :merchant_id AND state = 'waiting' AND run_at > :now;
 
 -- parked_jobs --
