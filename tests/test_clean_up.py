@@ -27,9 +27,9 @@ from kessai.storage import sqlite
 from kessai.storage.database import CommitUnknown
 from kessai.storage.payments import Answer
 from kessai.storage.postgres import Postgres
-from kessai.storage.queue import Queue
+from kessai.storage.queue import ClaimJob, HurryJobs, Queue
 from kessai.storage.sqlite import Sqlite, connect
-from kessai.storage.writes import Finish
+from kessai.storage.writes import Finish, Happened
 from tests.conftest import on_both_engines, on_sqlite
 from tests.houses import VISA, Clock, Till, opened, until, usd
 
@@ -393,5 +393,66 @@ def test_claims_are_forgotten_when_nobody_can_want_them_any_more(tmp_path: Path)
             gateway.new_id = lambda: ids.first_of(datetime.now(UTC) + timedelta(days=31))
             await claims.forget(gateway, till.merchant, b"")
             assert await gateway.payments.claims(till.merchant.id, b"", 10) == []
+
+    asyncio.run(main())
+
+
+def test_an_exchange_whose_lease_ended_on_the_way_is_unknown_and_nothing_begins_without_one(tmp_path: Path) -> None:
+    """R-3, R-4: a process that was stopped for long tells no caller that nothing was done."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till = Till(house)
+            under_way = asyncio.create_task(till.authorize(scenario="no-answer"))
+            await until(lambda: _is_under_way(house))
+            monotonic_end = house.seat._until
+            house.seat._until = 0.0
+            done = await under_way
+            assert done.status is Status.UNKNOWN
+            assert [job.transaction_id for job in await Queue(house.database).all("kessai_sandbox")] == [done.id]
+            with pytest.raises(storage.Unavailable):
+                await till.authorize()
+            house.seat._until = monotonic_end
+            assert (await till.authorize()).status is Status.APPROVED
+
+    asyncio.run(main())
+
+
+async def _is_under_way(house: House) -> bool:
+    return bool(house.gateway.under_way)
+
+
+def test_an_approval_that_came_late_is_undone_again_whatever_the_clocks_say(tmp_path: Path) -> None:
+    """R-5: of two processes, one may be behind; the event that it writes looks older than the reversal."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            line = line_of(house)
+            line.operations = frozenset({Operation.REVERSAL})
+            till = Till(house)
+            done = await till.authorize(scenario="answer-lost")
+            assert await reversals.clean_up(house.gateway, till.merchant, done.id)
+            late = Happened(
+                merchant_id=till.merchant.id, transaction_id=done.id, id=done.id + 256, kind="approved-late", detail=""
+            )
+            await house.database.write(late)
+            assert await reversals.clean_up(house.gateway, till.merchant, done.id)
+            assert [sent.is_repeat for sent in line.sent] == [False, True]
+
+    asyncio.run(main())
+
+
+def test_a_job_that_somebody_is_at_is_not_hurried(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till, queue = Till(house), Queue(house.database)
+            await till.authorize(scenario="answer-lost")
+            now = house.clock() + timedelta(seconds=1)
+            (job,) = await queue.due(till.merchant.id, now)
+            until_then = now + timedelta(seconds=60)
+            assert await house.database.write(ClaimJob(merchant_id=till.merchant.id, job=job, until=until_then))
+            await house.database.write(HurryJobs(till.merchant.id, now))
+            assert await queue.due(till.merchant.id, now) == []
+            assert len(await queue.due(till.merchant.id, until_then)) == 1
 
     asyncio.run(main())
