@@ -11,6 +11,7 @@ from tests.acceptance.client import (
     Client,
     Reply,
     changed,
+    lodging,
     payment,
     refused,
 )
@@ -21,6 +22,7 @@ OPERATIONS: dict[str, Callable[[Client, str], Callable[[], Reply]]] = {
     "sale": lambda till, key: lambda: till.sell(Idempotency_Key=key),
     "credit": lambda till, key: lambda: till.credit(Idempotency_Key=key),
     "capture": lambda till, key: _on(till.pay().id, lambda made: till.capture(made, Idempotency_Key=key)),
+    "increment": lambda till, key: _on(lodging(till), lambda made: till.increase(made, Idempotency_Key=key)),
     "reversal": lambda till, key: _on(till.pay().id, lambda made: till.reverse(made, Idempotency_Key=key)),
     "void": lambda till, key: _on(till.sell().id, lambda made: till.void(made, Idempotency_Key=key)),
     "refund": lambda till, key: _on(till.sell().id, lambda made: till.refund(made, Idempotency_Key=key)),
