@@ -15,8 +15,6 @@ from kessai.storage.failures import STALE
 
 STATEMENT_S: Final = 1.5
 CONNECT_S: Final = 1.0
-PATIENCE_S: Final = 600.0
-"""For reads over whole books, on connections of their own."""
 
 _PINNED: Final = (
     "BEGIN; SET LOCAL statement_timeout = 1400; SET LOCAL lock_timeout = 1000; "
@@ -59,14 +57,13 @@ class Lane:
     def is_up(self) -> bool:
         return self._connection is not None
 
-    async def open(self, *, patient: bool = False) -> None:
-        """Connect. What `asyncpg.connect` raises. `patient`: no limits of its own."""
-        session = {"application_name": "kessai"} if patient else dict(_SESSION)
+    async def open(self) -> None:
+        """Connect. What `asyncpg.connect` raises."""
         connection = await asyncpg.connect(
             self._url,
             timeout=CONNECT_S,
             statement_cache_size=0,
-            server_settings={} if self._pooled else session,
+            server_settings={} if self._pooled else dict(_SESSION),
             target_session_attrs="any" if self._pooled else "read-write",
         )
         connection.add_termination_listener(self._terminated)

@@ -32,7 +32,7 @@ from kessai.storage.database import (
 )
 from kessai.storage.failures import failure_of
 from kessai.storage.group import Linger, Waiting, deliver
-from kessai.storage.lane import PATIENCE_S, Lane
+from kessai.storage.lane import Lane
 from kessai.storage.together import MOST, Then, Together, merchant_of, place_of, plan_of
 from kessai.storage.writes import Conflict
 
@@ -40,8 +40,6 @@ RECONNECT_S: Final = 0.25
 PROBE_S: Final = 0.25
 TRIES: Final = 6
 """Of a lone write that lost a race which its statement could not see."""
-PATIENT: Final = frozenset({"balances", "settled_sums"})
-"""Reads over whole books."""
 CANNOT_CONNECT: Final = (
     OSError,
     TimeoutError,
@@ -122,8 +120,6 @@ class Postgres:
     # ---- reading
 
     async def read(self, query: str, values: Values) -> list[Row]:
-        if query in PATIENT:
-            return await self._read_patiently(query, values)
         lane = await self._reader()
         try:
             return await lane.run(query, values)
@@ -163,18 +159,6 @@ class Postgres:
                 future.set_result(lane)
                 return
         lane.is_idle = True
-
-    async def _read_patiently(self, query: str, values: Values) -> list[Row]:
-        lane = self._lane()
-        try:
-            await lane.open(patient=True)
-            return await lane.run(query, values, PATIENCE_S)
-        except DatabaseError:
-            raise
-        except Exception as error:
-            raise self._read_failed(lane, error) from error
-        finally:
-            await lane.close()
 
     @staticmethod
     def _read_failed(lane: Lane, error: Exception) -> Exception:

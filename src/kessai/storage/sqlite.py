@@ -49,6 +49,7 @@ ExtensionLoadingError ConnectionNotClosedError ConnectionClosedError CursorClose
 VFSFileClosedError ForkingViolationError NoFTS5Error InvalidContextError SQLError MismatchError NotFoundError
 MisuseError RangeError AuthError SchemaChangeError ConstraintError TooBigError NoLFSError EmptyError
 """
+"""Names of apsw's exceptions, as the library spells them."""
 _NOT_DONE: Final = """
 InternalError ProtocolError PermissionsError ReadOnlyError CantOpenError AbortError BusyError LockedError
 InterruptError NoMemError IOError CorruptError FullError FormatError NotADBError

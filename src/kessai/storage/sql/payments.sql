@@ -193,18 +193,3 @@ SELECT transaction_id, line, account, currency, amount, posted_at
   FROM entries
  WHERE merchant_id = :merchant_id AND transaction_id > :after AND transaction_id <= :last
  ORDER BY transaction_id, line;
-
--- settled_sums --
--- What the transactions of each settlement add up to.
-SELECT settlement_id, currency,
-       CAST(SUM(CASE WHEN operation IN ('sale', 'capture') THEN approved ELSE 0 END) AS BIGINT),
-       CAST(SUM(CASE WHEN operation IN ('refund', 'credit') THEN approved ELSE 0 END) AS BIGINT),
-       COUNT(*)
-  FROM transactions
- WHERE merchant_id = :merchant_id AND settlement_id IS NOT NULL
- GROUP BY settlement_id, currency;
-
--- balances --
--- Sum by account and currency.
-SELECT account, currency, CAST(SUM(amount) AS BIGINT) FROM entries WHERE merchant_id = :merchant_id
- GROUP BY account, currency ORDER BY currency, account;

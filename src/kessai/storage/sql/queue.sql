@@ -7,10 +7,6 @@ SELECT id, kind, transaction_id, attempts, run_at FROM jobs
  WHERE merchant_id = :merchant_id AND state <> 'parked' AND run_at <= :now
  ORDER BY run_at, id LIMIT 100;
 
--- next_job --
--- When the next job of a merchant is due.
-SELECT MIN(run_at) FROM jobs WHERE merchant_id = :merchant_id AND state <> 'parked';
-
 -- job_done --
 DELETE FROM jobs WHERE merchant_id = :merchant_id AND id = :id;
 
