@@ -11,13 +11,14 @@ of a request among sixty-four, and adds a few microseconds to a lone one.
 import os
 import re
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from kessai import ids
@@ -72,6 +73,27 @@ _OPERATIONS: Final = {
 }
 
 
+class Handler(Struct, frozen=True):
+    """What answers one route of a service; `name` is its name in the metrics."""
+
+    name: str
+    answer: Callable[[Account, HttpRequest], Awaitable[HttpResponse]]
+    """Called with the account of a verified request. What it raises is treated as of a payment's request."""
+
+
+class Service(Protocol):
+    """A family of resources beside the payments: tokens, searches, plans. Found by the first step of its paths."""
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """The first steps of its paths, such as `tms`."""
+        ...
+
+    def match(self, method: str, path: str) -> Handler | frozenset[str]:
+        """What answers a request; otherwise the methods that its path knows: none for a path that is unknown."""
+        ...
+
+
 class Edge:
     """The ASGI application of the CyberSource wire."""
 
@@ -85,6 +107,7 @@ class Edge:
         wall_clock: Callable[[], datetime],
         metrics: Metrics,
         refuses_new_payments: Callable[[], bool],
+        services: Iterable[Service] = (),
     ) -> None:
         """`accepted_hosts` in lower case, None: every one. `refuses_new_payments`: there is no room for them (R-22)."""
         self._accounts = accounts
@@ -94,6 +117,7 @@ class Edge:
         self._wall_clock = wall_clock
         self._metrics = metrics
         self._refuses_new_payments = refuses_new_payments
+        self._services = {step: service for service in services for step in service.steps}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -104,8 +128,12 @@ class Edge:
         correlation = _correlation(request)
         logging.correlation.set(correlation)
         begun = monotonic()
-        found = match(request.method, request.path)
+        found: Match | Handler | frozenset[str] = match(request.method, request.path)
+        if isinstance(found, frozenset) and not found:
+            found = self._of_service(request)
         kind = found.row.kind.name.lower() if isinstance(found, Match) else "unknown"
+        if isinstance(found, Handler):
+            kind = found.name
         try:
             response = await self._answer(request, found, str(scope["scheme"]), correlation)
         except Busy:
@@ -125,16 +153,22 @@ class Edge:
         await _write(send, response, correlation)
         self._metrics.request(kind, response.status, monotonic() - begun)
 
+    def _of_service(self, request: HttpRequest) -> Handler | frozenset[str]:
+        service = self._services.get(request.path.lstrip("/").partition("/")[0])
+        return service.match(request.method, request.path) if service is not None else frozenset()
+
     async def _answer(
-        self, request: HttpRequest, found: Match | frozenset[str], scheme: str, correlation: str
+        self, request: HttpRequest, found: Match | Handler | frozenset[str], scheme: str, correlation: str
     ) -> HttpResponse:
-        if not isinstance(found, Match):
+        if isinstance(found, frozenset):
             return _not_routed(found)
         known = await self._authenticate(request)
         if isinstance(known, HttpResponse):
             return known
         account, signature = known
         await sleep(0)
+        if isinstance(found, Handler):
+            return await found.answer(account, request)
         if found.row.kind is Kind.READ:
             return await self._read_back(account, found)
         if found.row.kind is Kind.DETAILS:
@@ -397,12 +431,17 @@ def _name_of(header: bytes) -> str:
 
 
 async def _write(send: Send, response: HttpResponse, correlation: str) -> None:
+    media = response.headers.get("content-type", CONTENT_TYPE)
     headers = [
-        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-type", media.encode()),
         (b"content-length", str(len(response.body)).encode()),
         (b"v-c-correlation-id", correlation.encode()),
     ]
-    headers += [(name.encode(), value.encode("ascii", "replace")) for name, value in response.headers.items()]
+    headers += [
+        (name.encode(), value.encode("ascii", "replace"))
+        for name, value in response.headers.items()
+        if name != "content-type"
+    ]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
 
