@@ -11,7 +11,7 @@ of a request among sixty-four, and adds a few microseconds to a lone one.
 import os
 import re
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from time import monotonic
@@ -247,15 +247,19 @@ class Edge:
         self, account: Account, found: Match, request: HttpRequest, correlation: str, signature: tuple[Claim, ...]
     ) -> HttpResponse:
         merchant = account.merchant
-        document = parse(request.body)
+        operation = _OPERATIONS[found.row.kind]
+        decoded: Request | Problems | Refusal | None = None
+        if found.row.kind is Kind.AUTHORIZE:
+            decoded = requests.usual_authorization(request.body, merchant, self._gateway.clock())
+        document = parse(request.body) if decoded is None else {}
         if isinstance(document, Malformed):
             return self._failure(INVALID_DATA, explanation=document.reason if merchant.is_test else None)
-        operation = _OPERATIONS[found.row.kind]
         asked = scenario(merchant, operation, request.header(HEADER))
         if isinstance(asked, NoSuchScenario):
             wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
-        decoded = await self._decode(account, found, document)
+        if decoded is None:
+            decoded = await self._decode(account, found, document)
         await sleep(0)
         if isinstance(decoded, Problems):
             return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
@@ -268,7 +272,7 @@ class Edge:
         command = self._without_pan_as_id(merchant.id, decoded.command)
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
-            status, body = answers.encode(payment, transaction, decoded.kept)
+            status, body = answers.encode(payment, transaction, decoded.echo)
             return Answer(status, body, answers.masked(body) if decoded.has_pan else None)
 
         claims = signature if key is None else (key, *signature)
@@ -279,7 +283,7 @@ class Edge:
                 auth.Failure(auth.Reason.REPEATED, f"{answer.value}: jti, or the date, must be fresh"), account
             )
         if isinstance(answer, Refusal):
-            return self._refused(operation, answer, document)
+            return self._refused(operation, answer, request.body)
         if answer.is_replay:
             self._metrics.replays += 1
             return HttpResponse(answer.status, answer.body, {REPLAYED: "true"})
@@ -354,12 +358,14 @@ class Edge:
 
     # ---- refusing
 
-    def _refused(
-        self, operation: Operation, refusal: Refusal, document: Mapping[str, object] | None = None
-    ) -> HttpResponse:
+    def _refused(self, operation: Operation, refusal: Refusal, body: bytes = b"{}") -> HttpResponse:
         word = of_refusal(operation, refusal)
         name = _REFUSED_FIELDS.get(refusal)
-        problems = Problems(word, (FieldError(place_of(operation.value, name, document or {})),)) if name else None
+        problems = None
+        if name:
+            document = parse(body)
+            assert not isinstance(document, Malformed), "a request that is malformed was decoded"
+            problems = Problems(word, (FieldError(place_of(operation.value, name, document)),))
         return self._failure(word, problems, explanation=refusal.value)
 
     def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:

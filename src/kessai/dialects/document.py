@@ -63,6 +63,16 @@ def parse(body: bytes) -> dict[str, object] | Malformed:
     return document
 
 
+def is_plain(body: bytes) -> bool:
+    """Whether a body is so small that no limit is near, in UTF-8, and has no control character in a text."""
+    return (
+        len(body) <= 2 * MAX_MEMBERS
+        and body.count(b"{") + body.count(b"[") <= MAX_DEPTH
+        and (body.isascii() or _is_utf8(body))
+        and (b"\\" not in body or _ESCAPED_CONTROL.search(body.replace(rb"\\", b"")) is None)
+    )
+
+
 def text_of(value: object) -> str | None:
     """The text form of a scalar (`true`, `12`, `100.00`); None for what is no scalar: object, array, null."""
     if isinstance(value, str):
@@ -110,6 +120,14 @@ def _excess(body: bytes) -> str | None:
         return "too many members"
     steps = memoryview(frame.translate(_STEPS, _NO_STEP)).cast("b")
     return "nested too deep" if max(accumulate(steps), default=0) > MAX_DEPTH else None
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _number(text: str) -> Number:

@@ -12,11 +12,11 @@ from typing import Final
 import msgspec
 
 from kessai import ids
+from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
 from kessai.dialects.document import mask_pans
-from kessai.dialects.table import find
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.money import Money
 
@@ -69,7 +69,7 @@ INSIGHTS: Final[Mapping[str, str]] = {
 }
 
 Body = dict[str, object]
-BodyOf = Callable[[Payment, Transaction, Mapping[str, object]], Body]
+BodyOf = Callable[[Payment, Transaction, Echo], Body]
 
 
 def wire_time(instant: datetime) -> str:
@@ -107,14 +107,14 @@ def _links(collection: str, identifier: str, *, follow: tuple[str, ...]) -> msgs
     return msgspec.Raw(f"{{{','.join(shown)}}}".encode())
 
 
-def encode(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> tuple[int, bytes]:
-    """Status and body for a concluded transaction. `kept` are the members of its request."""
+def encode(payment: Payment, transaction: Transaction, echo: Echo) -> tuple[int, bytes]:
+    """Status and body for a concluded transaction. `echo` are members of its request."""
     if transaction.status in (Status.UNKNOWN, Status.PENDING):
         return failure(SERVER_TIMEOUT, transaction.id, transaction.requested_at)
     if transaction.status is Status.FAILED:
         word = of_failure(transaction.operation, transaction.reason)
         return failure(word, transaction.id, transaction.requested_at)
-    return 201, _encode(_BODIES[transaction.operation](payment, transaction, kept))
+    return 201, _encode(_BODIES[transaction.operation](payment, transaction, echo))
 
 
 def failure(word: Word, identifier: int, at: datetime, fields: Problems | None = None) -> tuple[int, bytes]:
@@ -137,9 +137,9 @@ def failure(word: Word, identifier: int, at: datetime, fields: Problems | None =
 # ---- bodies
 
 
-def _payment(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+def _payment(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     if transaction.status is Status.DECLINED:
-        return _declined(payment, transaction, kept)
+        return _declined(payment, transaction, echo)
     is_sale = transaction.operation is Operation.SALE
     is_increment = transaction.operation is Operation.INCREMENT
     is_partial = transaction.approved < transaction.requested.minor
@@ -150,11 +150,11 @@ def _payment(payment: Payment, transaction: Transaction, kept: Mapping[str, obje
     follow = () if is_partial else ("void",) if is_sale else ("authReversal", "capture")
     authorized = transaction.requested.of(transaction.approved)
     amounts: Body = {"totalAmount": str(transaction.requested)} if is_sale or is_partial else {}
-    amounts |= {"authorizedAmount": str(authorized), "currency": _currency(transaction, kept)}
-    slip = _slip(transaction, kept)
+    amounts |= {"authorizedAmount": str(authorized), "currency": _currency(transaction, echo)}
+    slip = _slip(transaction, echo)
     order: Body = {"invoiceDetails": {"salesSlipNumber": slip}} if slip else {}
     body: Body = {"_links": _links("payments", identifier, follow=follow)}
-    body["clientReferenceInformation"] = _reference(transaction, kept)
+    body["clientReferenceInformation"] = _reference(transaction, echo)
     if "capture-skipped" in transaction.flags and transaction.reason is not None:
         word = DECLINES[transaction.reason]
         body["embeddedActions"] = {
@@ -164,7 +164,7 @@ def _payment(payment: Payment, transaction: Transaction, kept: Mapping[str, obje
         body["errorInformation"] = _error(DECLINES[transaction.reason])
     body["id"] = identifier
     body["orderInformation"] = {**order, "amountDetails": amounts}
-    body |= _card_types(payment, transaction, kept)
+    body |= _card_types(payment, transaction, echo)
     body |= _terminal(transaction)
     body["processorInformation"] = processor(transaction, slip)
     body |= _reconciliation(transaction, identifier)
@@ -172,7 +172,7 @@ def _payment(payment: Payment, transaction: Transaction, kept: Mapping[str, obje
     return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
 
 
-def _declined(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+def _declined(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     """No amounts, no reconciliation id: nothing was authorized."""
     word = DECLINES[transaction.reason or Reason.GENERAL_DECLINE]
     status = "FAILED" if transaction.operation is Operation.REFUND else word.status
@@ -181,7 +181,7 @@ def _declined(payment: Payment, transaction: Transaction, kept: Mapping[str, obj
     is_increment = transaction.operation is Operation.INCREMENT
     identifier = ids.show(payment.id if is_increment else transaction.id)
     body: Body = {} if by_risk else {"_links": _links(collection, identifier, follow=())}
-    body["clientReferenceInformation"] = _reference(transaction, kept)
+    body["clientReferenceInformation"] = _reference(transaction, echo)
     body["errorInformation"] = _error(word)
     body["id"] = identifier
     category = transaction.facts.get("insight_category")
@@ -197,24 +197,24 @@ def _declined(payment: Payment, transaction: Transaction, kept: Mapping[str, obj
     return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
 
 
-def _capture(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+def _capture(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     if transaction.status is Status.DECLINED:
-        return _declined(payment, transaction, kept)
-    body = _head(transaction, kept, ("void",))
+        return _declined(payment, transaction, echo)
+    body = _head(transaction, echo, ("void",))
     body["orderInformation"] = {
         "amountDetails": {
             "totalAmount": str(_approved(transaction)),
-            "currency": _currency(transaction, kept),
+            "currency": _currency(transaction, echo),
         }
     }
     return _tail(body, transaction, "PENDING")
 
 
-def _reversal(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+def _reversal(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     if transaction.status is Status.DECLINED:
-        return _declined(payment, transaction, kept)
-    currency = _currency(transaction, kept)
-    body = _head(transaction, kept, ())
+        return _declined(payment, transaction, echo)
+    currency = _currency(transaction, echo)
+    body = _head(transaction, echo, ())
     body["orderInformation"] = {"amountDetails": {"currency": currency}}
     answered = processor(transaction, None)
     if answered:
@@ -231,18 +231,18 @@ def _reversal(payment: Payment, transaction: Transaction, kept: Mapping[str, obj
 def _returned(name: str, amount: str) -> BodyOf:
     """Refunds and credits: one shape, two names."""
 
-    def body_of(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    def body_of(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
         if transaction.status is Status.DECLINED:
-            return _declined(payment, transaction, kept)
-        currency = _currency(transaction, kept)
-        body = _head(transaction, kept, ("void",))
+            return _declined(payment, transaction, echo)
+        currency = _currency(transaction, echo)
+        body = _head(transaction, echo, ("void",))
         details = {name: {"currency": currency, amount: str(_approved(transaction))}}
         if name < "id":
             own = body.pop("id")
             body |= {**details, "id": own}
         body["orderInformation"] = {"amountDetails": {"currency": currency}}
         if transaction.operation is Operation.CREDIT:
-            body |= _card_types(payment, transaction, kept)
+            body |= _card_types(payment, transaction, echo)
         answered = processor(transaction, transaction.facts.get("sales_slip_number"))
         if answered:
             body["processorInformation"] = answered
@@ -254,11 +254,11 @@ def _returned(name: str, amount: str) -> BodyOf:
     return body_of
 
 
-def _void(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+def _void(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     if transaction.status is Status.DECLINED:
-        return _declined(payment, transaction, kept)
+        return _declined(payment, transaction, echo)
     code = transaction.requested.currency.code
-    body = _head(transaction, kept, ())
+    body = _head(transaction, echo, ())
     body["orderInformation"] = {"amountDetails": {"currency": code}}
     if "original-failed" in transaction.flags and transaction.facts:
         body["processorInformation"] = processor(transaction, None)
@@ -275,11 +275,11 @@ def _void(payment: Payment, transaction: Transaction, kept: Mapping[str, object]
 # ---- parts
 
 
-def _head(transaction: Transaction, kept: Mapping[str, object], follow: tuple[str, ...]) -> Body:
+def _head(transaction: Transaction, echo: Echo, follow: tuple[str, ...]) -> Body:
     identifier = ids.show(transaction.id)
     return {
         "_links": _links(COLLECTIONS[transaction.operation], identifier, follow=follow),
-        "clientReferenceInformation": _reference(transaction, kept),
+        "clientReferenceInformation": _reference(transaction, echo),
         "id": identifier,
     }
 
@@ -293,27 +293,19 @@ def _approved(transaction: Transaction) -> Money:
     return transaction.requested.of(transaction.approved)
 
 
-def _currency(transaction: Transaction, kept: Mapping[str, object]) -> str:
+def _currency(transaction: Transaction, echo: Echo) -> str:
     """The currency in the letters of the request; the ISO code where the request did not name it."""
-    for holder in ("orderInformation", "reversalInformation"):
-        sent = find(kept, (holder, "amountDetails", "currency"))
-        if isinstance(sent, str):
-            return sent
-    return transaction.requested.currency.code
+    return echo.currency or transaction.requested.currency.code
 
 
-def _reference(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("clientReferenceInformation",))
-    named: Mapping[str, object] = sent if isinstance(sent, dict) else {}
-    reference: Body = {"code": named.get("code") or reference_of(transaction)}
-    comments = named.get("comments")
-    if transaction.operation is Operation.CAPTURE and isinstance(comments, str):
-        reference["comments"] = comments
-    solution = find(kept, ("clientReferenceInformation", "partner", "solutionId"))
-    if isinstance(solution, str):
-        reference["partner"] = {"solutionId": solution}
-    if "transactionId" in named:
-        reference["transactionId"] = named["transactionId"]
+def _reference(transaction: Transaction, echo: Echo) -> Body:
+    reference: Body = {"code": echo.code or reference_of(transaction)}
+    if transaction.operation is Operation.CAPTURE and isinstance(echo.comments, str):
+        reference["comments"] = echo.comments
+    if isinstance(echo.solution_id, str):
+        reference["partner"] = {"solutionId": echo.solution_id}
+    if echo.transaction_id is not None:
+        reference["transactionId"] = echo.transaction_id
     return reference
 
 
@@ -321,24 +313,22 @@ def _error(word: Word) -> Body:
     return {"reason": word.reason, "message": word.message}
 
 
-def _slip(transaction: Transaction, kept: Mapping[str, object]) -> str | None:
+def _slip(transaction: Transaction, echo: Echo) -> str | None:
     """The sales slip number: the merchant's own where it sent one, else the acquirer's."""
     given = transaction.facts.get("sales_slip_number")
     if given is None:
         return None
-    sent = find(kept, ("orderInformation", "invoiceDetails", "salesSlipNumber"))
-    return str(sent) if sent is not None else given
+    return str(echo.slip) if echo.slip is not None else given
 
 
-def _card_types(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+def _card_types(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
     if code is None:
         return {}
     tokenized: Body = {"type": code}
     card: Body = {"type": code}
     if "network-token" in transaction.flags:
-        for member in ("requestorId", "assuranceLevel"):
-            sent = find(kept, ("paymentInformation", "tokenizedCard", member))
+        for member, sent in (("requestorId", echo.requestor_id), ("assuranceLevel", echo.assurance_level)):
             tokenized[member] = sent if isinstance(sent, str) else _TOKEN_DEFAULTS[member]
         card = {"suffix": payment.pan_suffix, "type": code}
     balance = transaction.facts.get("balance")

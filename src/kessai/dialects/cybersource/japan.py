@@ -5,6 +5,8 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+from msgspec import Struct
+
 from kessai.dialects.cybersource.findings import Findings
 from kessai.dialects.document import has_bad_characters, mask_pans, text_of
 from kessai.dialects.table import FieldError, find
@@ -28,7 +30,7 @@ MEMBERS: Final[tuple[tuple[str, str], ...]] = (
     ("businessNameKatakana", "business_name_katakana"),
     ("businessNameAlphaNumeric", "business_name_alphanumeric"),
 )
-_WIRE_NAMES: Final = tuple(wire for wire, _ in MEMBERS)
+WIRE_NAMES: Final = tuple(wire for wire, _ in MEMBERS)
 _JAPAN_OFFSET_S: Final = 9 * 3600
 _NAMES: Final = frozenset({"business_name", "business_name_katakana", "business_name_alphanumeric"})
 _PATHS: Final[Mapping[str, str]] = {neutral: f"{PATH}.{wire}" for wire, neutral in MEMBERS} | {
@@ -40,8 +42,25 @@ _PATHS: Final[Mapping[str, str]] = {neutral: f"{PATH}.{wire}" for wire, neutral 
 }
 
 
+class Sent(Struct, frozen=True):
+    """An option as it was sent: its members in the order of `MEMBERS`, and `bonuses` in whichever of its shapes."""
+
+    members: tuple[object, ...]
+    bonuses: object = None
+
+
+def sent_in(document: Mapping[str, object], findings: Findings) -> Sent | None:
+    """The option of a document; None where there is none, or something that is no object."""
+    raw = find(document, ("processingInformation", "japanPaymentOptions"))
+    if isinstance(raw, dict):
+        return Sent(tuple(map(raw.get, WIRE_NAMES)), raw.get("bonuses"))
+    if raw is not None:
+        findings.invalid(PATH)
+    return None
+
+
 def option(
-    document: dict[str, object],
+    sent: Sent | None,
     merchant: Merchant,
     amount: Money | None,
     card: Card | None,
@@ -51,22 +70,17 @@ def option(
     operation: options.Operation = "authorization",
 ) -> options.PaymentOption | None:
     """The Japanese payment option of a request, checked as far as the wire checks it."""
-    raw = find(document, ("processingInformation", "japanPaymentOptions"))
-    if raw is None:
+    if sent is None:
         return None
-    if not isinstance(raw, dict):
-        findings.invalid(PATH)
-        return None
-    sent = tuple(map(raw.get, _WIRE_NAMES))
-    bonuses = raw.get("bonuses")
-    if bonuses is None and all(value is None or (type(value) is str and _is_short(value)) for value in sent):
-        malformed, read = _read_again(sent)
+    members, bonuses = sent.members, sent.bonuses
+    if bonuses is None and all(map(_is_short, members)):
+        malformed, read = _read_again(members)
     else:
-        malformed, read = _read(sent, bonuses)
+        malformed, read = _read(members, bonuses)
     for path in malformed:
         findings.invalid(path)
     if not isinstance(read, options.PaymentOption):
-        findings.errors.extend(FieldError(_path(problem, raw), why=_why(problem)) for problem in read)
+        findings.errors.extend(FieldError(_path(problem, bonuses), why=_why(problem)) for problem in read)
         return None
     if amount is None:
         return read
@@ -82,7 +96,7 @@ def option(
         strict=merchant.terms.strict_options,
     ):
         if problem.severity is options.Severity.ERROR:
-            findings.invalid(_path(problem, raw), _why(problem))
+            findings.invalid(_path(problem, bonuses), _why(problem))
         else:
             findings.warnings.append(problem.rule)
     return read
@@ -114,9 +128,11 @@ def _read_again(sent: tuple[object, ...]) -> _Read:
     return _read(sent, None)
 
 
-def _is_short(text: str) -> bool:
-    """Whether a text may stay in memory: no card number has room in it."""
-    return len(text) < 13 or (len(text) <= 60 and not any(map(str.isdigit, text)))
+def _is_short(value: object) -> bool:
+    """Whether a member may stay in memory: it is absent, or a text in which no card number has room."""
+    if value is None:
+        return True
+    return type(value) is str and (len(value) < 13 or (len(value) <= 60 and not any(map(str.isdigit, value))))
 
 
 @lru_cache(maxsize=4)
@@ -140,9 +156,9 @@ def _why(problem: options.Problem) -> str:
     return f"{problem.rule} {problem.message}"
 
 
-def _path(problem: options.Problem, raw: Mapping[str, object]) -> str:
+def _path(problem: options.Problem, bonuses: object) -> str:
     """Where a problem lies in the shape that the client used."""
-    listed = isinstance(raw.get("bonuses"), list)
+    listed = isinstance(bonuses, list)
     if listed and problem.index is None and problem.field == "bonus_amount":
         return _PATHS["bonuses"]  # their sum
     if problem.index is not None and problem.field in ("bonus_month", "bonus_amount", "bonuses"):

@@ -5,6 +5,7 @@ out what is never kept. Kept is what is on the list and in neither: a member nob
 Members that decide behaviour are read by the message tables; here they are only remembered as they were sent.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -93,6 +94,9 @@ DROPPED: Final[dict[str, str]] = {
 }
 """Members that are no secrets, and yet not kept."""
 
+DIGITS: Final = re.compile(r'"([0-9]{13,19})"')
+"""In JSON: a whole text that may be a PAN."""
+
 UNSTATED_LENGTH: Final = 2_048
 """Characters allowed where the public reference states no length."""
 
@@ -118,6 +122,11 @@ def rows() -> Iterator[Member]:
             yield Member(path, kind, None if length == "-" else int(length), fate)
 
 
+def kept_paths() -> frozenset[str]:
+    """The paths of what is kept."""
+    return frozenset(row.path for row in rows() if row.fate == "kept")
+
+
 def keep(document: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]:
     """What to keep of a request, the paths of bad values, and the paths of values longer than the reference allows.
 
@@ -137,16 +146,18 @@ class _Report:
 
 
 @dataclass(slots=True)
-class _Place:
+class Place:
     """What may stand at a path: a scalar, an object, an array, or more than one of them (bonuses, company)."""
 
     length_chars: int = -1
     """The longest scalar; -1 where no scalar may stand."""
-    members: dict[str, "_Place"] = field(default_factory=dict)
-    entry: "_Place | None" = None
+    is_flag: bool = False
+    """Whether the scalar is a boolean in the public reference."""
+    members: dict[str, "Place"] = field(default_factory=dict)
+    entry: "Place | None" = None
 
 
-def _members(found: dict[str, object], known: dict[str, _Place], prefix: str, report: _Report) -> dict[str, object]:
+def _members(found: dict[str, object], known: dict[str, Place], prefix: str, report: _Report) -> dict[str, object]:
     kept: dict[str, object] = {}
     for name, value in found.items():
         place = known.get(name)
@@ -161,7 +172,7 @@ def _members(found: dict[str, object], known: dict[str, _Place], prefix: str, re
     return kept
 
 
-def _value(value: object, place: _Place, path: str, report: _Report) -> object:
+def _value(value: object, place: Place, path: str, report: _Report) -> object:
     """What is kept of a value that says something; None, with a line in the report, when it is refused."""
     if isinstance(value, dict) and place.members:
         return _members(value, place.members, path + ".", report)
@@ -185,29 +196,31 @@ def _value(value: object, place: _Place, path: str, report: _Report) -> object:
     return text
 
 
-def _entries(found: list[object], place: _Place, path: str, report: _Report) -> list[object]:
+def _entries(found: list[object], place: Place, path: str, report: _Report) -> list[object]:
     return [
         entry if entry is None or entry == "" else _value(entry, place, f"{path}[{index}]", report)
         for index, entry in enumerate(found)
     ]
 
 
-def _compiled() -> _Place:
-    root = _Place()
+def places() -> Place:
+    """Where the members that are kept may stand, from the document down."""
+    root = Place()
     for row in rows():
         if row.fate != "kept":
             continue
         place = root
         for step in row.path.split("."):
             name = step.removesuffix("[]")
-            place = place.members.setdefault(name, _Place())
+            place = place.members.setdefault(name, Place())
             if name != step:
-                place.entry = place.entry or _Place()
+                place.entry = place.entry or Place()
                 place = place.entry
-        place.length_chars = row.length_chars or (UNSTATED_LENGTH if row.type != "boolean" else len("false"))
+        place.is_flag = row.type == "boolean"
+        place.length_chars = row.length_chars or (len("false") if place.is_flag else UNSTATED_LENGTH)
     return root
 
 
 _LONGEST_INT_BITS: Final = UNSTATED_LENGTH * 3  # writing out a longer one would cost more than it tells
 _TEXT: Final = files("kessai.dialects.cybersource").joinpath("members.txt").read_text("utf-8")
-_ROOT: Final = _compiled()
+_ROOT: Final = places()

@@ -8,14 +8,17 @@ beside the command are the harmless members that `members.py` lists; card data a
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final, cast
+from operator import attrgetter
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
 
 from kessai.dialects.cybersource import fields, japan, members
+from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.reasons import INVALID_CARD_TYPE, INVALID_DATA, NOT_SUPPORTED
+from kessai.dialects.cybersource.usual import Document, Reader
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import NOWHERE, Table, decode, find
 from kessai.payment.authorize import Authorize, Increment
@@ -31,8 +34,14 @@ from kessai.payment.void import Void
 
 LARGEST_AMOUNT: Final = 100_000_000_000
 """From this many whole units on an amount is refused."""
-_BILL_TO: Final = ("firstName", "lastName", "address1", "locality", "country", "email")
-_BILL_TO_NORTH_AMERICA: Final = ("administrativeArea", "postalCode")
+_BILL_TO: Final = ("orderInformation", "billTo")
+_TOKENIZED: Final = ("paymentInformation", "tokenizedCard", "number")
+_TOTAL: Final = "orderInformation.amountDetails.totalAmount"
+_ADDRESS: Final = ("firstName", "lastName", "address1", "locality", "country", "email")
+_ADDRESS_NORTH_AMERICA: Final = ("administrativeArea", "postalCode")
+_NO_ADDRESS: Final = (None,) * len(_ADDRESS + _ADDRESS_NORTH_AMERICA)
+_address_of: Final = attrgetter(*_ADDRESS, *_ADDRESS_NORTH_AMERICA)
+_NOTHING: Final[dict[str, object]] = {}
 _TOKENS: Final = (
     "customer.id",
     "customer.customerId",
@@ -45,10 +54,12 @@ _NOT_OFFERED: Final = ("fluidData.value", "bank.account.number")
 
 
 class Request(Struct, frozen=True):
-    """A decoded request: the command, and the members that answers and details show again."""
+    """A decoded request: the command, and the members that answers show again."""
 
     command: Command
-    kept: dict[str, object]
+    kept: object
+    """The members that are kept, as JSON writes them: a dict, or a Struct of the same members."""
+    echo: Echo
     has_pan: bool = False
     """Whether a kept member is, as a whole, what a PAN looks like: it is answered once, and stored masked."""
 
@@ -60,35 +71,78 @@ def authorization(document: dict[str, object], merchant: Merchant, now: datetime
     """POST /pts/v2/payments."""
     findings = Findings()
     values = _decode(fields.AUTHORIZATION, document, findings)
-    commerce = str(values.get("commerce_indicator", "internet")).lower()
-    is_retail = commerce == "retail" or "entry_mode" in values
     card = _card(document, values, findings, merchant, needs_expiry=True)
     if isinstance(card, Problems):
         return card
     amount = _total(document, values, findings, merchant)
-    flags = _flags(document, values, is_retail=is_retail)
+    address = _address(find(document, _BILL_TO))
+    is_token = find(document, _TOKENIZED) is not None
+    command = _authorization(
+        values, findings, merchant, now, card, amount, address, japan.sent_in(document, findings), is_token=is_token
+    )
+    kept = _kept(document, findings)
+    if findings.errors or command is None:
+        return findings.problems()
+    return _request(Authorize, values, kept, findings, **command)
+
+
+def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | None:
+    """The same of a body that is as bodies usually are; None for every other, and where there is something to say."""
+    usual = _USUAL_AUTHORIZATION.read(body)
+    if usual is None:
+        return None
+    values, document, findings = usual.values, usual.document, Findings()
+    if "pan" not in values or "amount" not in values:
+        return None
+    card = _card(_NOTHING, values, findings, merchant, needs_expiry=True)
+    amount = _amount(values, findings, merchant, _TOTAL)
+    bill_to = document.orderInformation.billTo
+    address = _NO_ADDRESS if bill_to is None else _address_of(bill_to)
+    sent = None if usual.option is None else japan.Sent(usual.option)
+    command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
+    if findings.errors or command is None:
+        return None
+    made = Authorize(
+        reference=cast("str", values.get("reference", "")),
+        merchant_transaction_id=cast("str | None", values.get("merchant_transaction_id")),
+        particulars=usual.particulars,
+        warnings=tuple(findings.warnings),
+        **command,
+    )
+    return Request(made, document, _echo_of_usual(document))
+
+
+def _authorization(
+    values: Mapping[str, object],
+    findings: Findings,
+    merchant: Merchant,
+    now: datetime,
+    card: Card | Problems | None,
+    amount: Money | None,
+    address: tuple[object, ...],
+    sent: japan.Sent | None,
+    *,
+    is_token: bool,
+) -> dict[str, Any] | None:
+    """The members of an `Authorize`; None without card or amount."""
+    is_retail = "entry_mode" in values or str(values.get("commerce_indicator", "internet")).lower() == "retail"
+    flags = _flags(values, is_retail=is_retail, has_postal_code=address[-1] is not None, is_token=is_token)
     if not (is_retail or merchant.terms.relaxed_address or "merchant-initiated" in flags):
-        _bill_to(document, findings)
+        _bill_to(address, findings)
     is_voice = str(values.get("auth_type", "")).upper() == "VERBAL"
     if is_voice and "voice_code" not in values:
         findings.missing("processingInformation.authorizationOptions.verbalAuthCode")
-    voice = str(values.get("voice_code", "")) if is_voice else None
-    option = japan.option(document, merchant, amount, card, now, findings, flags)
-    kept = _kept(document, findings)
-    if findings.errors or card is None or amount is None:
-        return findings.problems()
-    return _request(
-        Authorize,
-        values,
-        kept,
-        findings,
-        amount=amount,
-        card=card,
-        capture=bool(values.get("capture", False)),
-        option=option,
-        voice_approval=voice,
-        flags=flags,
-    )
+    option = japan.option(sent, merchant, amount, card if isinstance(card, Card) else None, now, findings, flags)
+    if not isinstance(card, Card) or amount is None:
+        return None
+    return {
+        "amount": amount,
+        "card": card,
+        "capture": bool(values.get("capture", False)),
+        "option": option,
+        "voice_approval": str(values.get("voice_code", "")) if is_voice else None,
+        "flags": flags,
+    }
 
 
 def increment(
@@ -122,7 +176,8 @@ def capture(
     if isinstance(sequence, int) and isinstance(count, int) and not 1 <= sequence <= count:
         findings.invalid("processingInformation.captureOptions.captureSequenceNumber")
     amount = _total(document, values, findings, merchant)
-    option = japan.option(document, merchant, amount, None, now, findings, frozenset(), "capture")
+    sent = japan.sent_in(document, findings)
+    option = japan.option(sent, merchant, amount, None, now, findings, frozenset(), "capture")
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
@@ -228,7 +283,8 @@ def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Re
     if isinstance(card, Problems):
         return card
     amount = _total(document, values, findings, merchant)
-    option = japan.option(document, merchant, amount, card, now, findings, frozenset(), "credit")
+    sent = japan.sent_in(document, findings)
+    option = japan.option(sent, merchant, amount, card, now, findings, frozenset(), "credit")
     kept = _kept(document, findings)
     if findings.errors or card is None or amount is None:
         return findings.problems()
@@ -267,7 +323,7 @@ def _request(
 ) -> Request:
     """The command of a request, with what every command carries of it."""
     particulars, has_pan = (_encode(kept), False) if kept else (b"", False)
-    if _MAYBE_A_PAN.search(particulars) is not None:
+    if members.DIGITS.search(particulars.decode()) is not None:
         masked = mask_pans(kept)
         particulars, has_pan = _encode(masked), masked != kept
     command = kind(
@@ -277,10 +333,9 @@ def _request(
         warnings=tuple(findings.warnings),
         **more,
     )
-    return Request(command, kept, has_pan)
+    return Request(command, kept, _echo(kept), has_pan)
 
 
-_MAYBE_A_PAN: Final = re.compile(rb'"[0-9]{13,19}"')
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -298,12 +353,11 @@ def _total(
     document: dict[str, object], values: dict[str, object], findings: Findings, merchant: Merchant
 ) -> Money | None:
     """`totalAmount`, or the sum of the line items where there is none."""
-    path = "orderInformation.amountDetails.totalAmount"
-    if "amount" not in values and path not in findings.paths:
+    if "amount" not in values and _TOTAL not in findings.paths:
         summed = _sum_of_lines(find(document, ("orderInformation", "lineItems")), findings)
         if summed is not None:
             values["amount"] = summed
-    return _amount(values, findings, merchant, path)
+    return _amount(values, findings, merchant, _TOTAL)
 
 
 def _sum_of_lines(lines: object, findings: Findings) -> str | None:
@@ -417,35 +471,90 @@ def _from_track(value: object) -> tuple[Pan, int, int] | None:
     return (Pan(found[1]), int(found[3]), 2000 + int(found[2])) if found else None
 
 
-def _flags(document: dict[str, object], values: Mapping[str, object], *, is_retail: bool) -> frozenset[str]:
+def _flags(values: Mapping[str, object], *, is_retail: bool, has_postal_code: bool, is_token: bool) -> frozenset[str]:
     industry = str(values.get("industry", "")).lower()
     indicator = values.get("auth_indicator")
     initiator = str(values.get("initiator", "")).lower()
     partial = values.get("partial")
-    return frozenset(
-        name
-        for name, is_set in (
-            ("pre", indicator == "0" or (indicator is None and industry in ("lodging", "auto_rental"))),
-            ("partial", partial is True),
-            ("no-partial", partial is False),
-            ("ignore-avs", values.get("ignore_avs") is True),
-            ("ignore-cvn", values.get("ignore_cvn") is True),
-            ("avs-sent", find(document, ("orderInformation", "billTo", "postalCode")) is not None),
-            ("cvn-sent", "security_code" in values),
-            ("retail", is_retail),
-            ("transit", industry == "transit"),
-            ("merchant-initiated", initiator == "merchant"),
-            ("network-token", find(document, ("paymentInformation", "tokenizedCard", "number")) is not None),
-        )
-        if is_set
+    flags = []
+    if indicator == "0" or (indicator is None and industry in ("lodging", "auto_rental")):
+        flags.append("pre")
+    if partial is not None:
+        flags.append("partial" if partial is True else "no-partial")
+    if values.get("ignore_avs") is True:
+        flags.append("ignore-avs")
+    if values.get("ignore_cvn") is True:
+        flags.append("ignore-cvn")
+    if has_postal_code:
+        flags.append("avs-sent")
+    if "security_code" in values:
+        flags.append("cvn-sent")
+    if is_retail:
+        flags.append("retail")
+    if industry == "transit":
+        flags.append("transit")
+    if initiator == "merchant":
+        flags.append("merchant-initiated")
+    if is_token:
+        flags.append("network-token")
+    return frozenset(flags)
+
+
+def _address(found: object) -> tuple[object, ...]:
+    """The members of a billing address that may be needed; None for what says nothing."""
+    if not isinstance(found, dict):
+        return _NO_ADDRESS
+    return tuple([found.get(name) or None for name in (*_ADDRESS, *_ADDRESS_NORTH_AMERICA)])
+
+
+def _bill_to(address: tuple[object, ...], findings: Findings) -> None:
+    """Everything that an address must have."""
+    country = text_of(address[4]) or ""
+    needed = (*_ADDRESS, *_ADDRESS_NORTH_AMERICA) if country.upper() in _NORTH_AMERICA else _ADDRESS
+    if None in address[: len(needed)]:
+        for name, value in zip(needed, address, strict=False):
+            if value is None:
+                findings.missing(f"orderInformation.billTo.{name}")
+
+
+_NORTH_AMERICA: Final = frozenset({"US", "CA", "USA", "CAN"})
+
+
+# ---- what answers show again
+
+
+def _echo(kept: Mapping[str, object]) -> Echo:
+    currency = None
+    for holder in ("orderInformation", "reversalInformation"):
+        sent = find(kept, (holder, "amountDetails", "currency"))
+        currency = currency or (sent if isinstance(sent, str) else None)
+    sent = find(kept, ("clientReferenceInformation",))
+    reference: Mapping[str, object] = sent if isinstance(sent, dict) else {}
+    return Echo(
+        code=reference.get("code"),
+        comments=reference.get("comments"),
+        transaction_id=reference.get("transactionId"),
+        solution_id=find(kept, ("clientReferenceInformation", "partner", "solutionId")),
+        currency=currency,
+        slip=find(kept, ("orderInformation", "invoiceDetails", "salesSlipNumber")),
+        requestor_id=find(kept, ("paymentInformation", "tokenizedCard", "requestorId")),
+        assurance_level=find(kept, ("paymentInformation", "tokenizedCard", "assuranceLevel")),
     )
 
 
-def _bill_to(document: dict[str, object], findings: Findings) -> None:
-    found = find(document, ("orderInformation", "billTo"))
-    given: Mapping[str, object] = found if isinstance(found, dict) else {}
-    country = text_of(given.get("country")) or ""
-    north_american = country.upper() in ("US", "CA", "USA", "CAN")
-    for name in (*_BILL_TO, *_BILL_TO_NORTH_AMERICA) if north_american else _BILL_TO:
-        if given.get(name) in (None, ""):
-            findings.missing(f"orderInformation.billTo.{name}")
+def _echo_of_usual(document: Document) -> Echo:
+    """The same of a usual document that has an amount."""
+    order = document.orderInformation
+    reference, invoice = document.clientReferenceInformation, order.invoiceDetails
+    partner = reference.partner if reference is not None else None
+    return Echo(
+        code=reference.code if reference is not None else None,
+        comments=reference.comments if reference is not None else None,
+        transaction_id=reference.transactionId if reference is not None else None,
+        solution_id=partner.solutionId if partner is not None else None,
+        currency=order.amountDetails.currency,
+        slip=invoice.salesSlipNumber if invoice is not None else None,
+    )
+
+
+_USUAL_AUTHORIZATION: Final = Reader(fields.AUTHORIZATION)
