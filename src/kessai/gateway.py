@@ -344,7 +344,7 @@ class Gateway:
             log("commit.failed", level="error", transaction=ids.show(done.id), commit=2, error=type(error).__name__)
             finished = await self._finish_again(merchant, write)
         if finished:
-            self.metrics.outcome(done.operation.value, done.status.value)
+            self.metrics.outcome(done.operation.word, done.status.word)
             log_outcome(merchant, done)
             if write.jobs:
                 self.work()

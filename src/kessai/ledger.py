@@ -8,7 +8,6 @@ authorization is approved, mirrored when it is captured, reversed, voided or exp
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from enum import Enum
 from typing import Final
 
 from msgspec import Struct
@@ -16,9 +15,10 @@ from msgspec import Struct
 from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
 from kessai.payment.money import Currency
 from kessai.payment.settle import Batch
+from kessai.payment.word import Word
 
 
-class Account(Enum):
+class Account(Word):
     """The chart of accounts of one merchant's books."""
 
     HELD_BY_ISSUERS = "held-by-issuers"

@@ -6,13 +6,15 @@ so that a number reaches a log, an error or a document only where somebody write
 
 import re
 from datetime import date
-from enum import Enum
+from functools import lru_cache
 from typing import Final, NoReturn
 
 from msgspec import Struct
 
+from kessai.payment.word import Word
 
-class Brand(Enum):
+
+class Brand(Word):
     """Card brands; the value is the name people read."""
 
     VISA = "Visa"
@@ -93,6 +95,7 @@ def _by_prefix() -> dict[str, tuple[Brand, frozenset[int]]]:
 
 _RANGES: Final = _by_prefix()
 _PREFIX_LENGTHS: Final = sorted({len(prefix) for prefix in _RANGES}, reverse=True)
+_LONGEST_PREFIX: Final = _PREFIX_LENGTHS[0]
 
 
 _DOUBLED: Final = bytes.maketrans(b"0123456789", b"0246813579")
@@ -107,8 +110,13 @@ def luhn(digits: str) -> bool:
 
 def bin_range(digits: str) -> tuple[Brand, frozenset[int]] | None:
     """Brand and permitted lengths of the longest range that a number begins with; None for an unknown BIN."""
+    return _range_of(digits[:_LONGEST_PREFIX])
+
+
+@lru_cache(maxsize=4096)
+def _range_of(prefix: str) -> tuple[Brand, frozenset[int]] | None:
     for length in _PREFIX_LENGTHS:
-        found = _RANGES.get(digits[:length])
+        found = _RANGES.get(prefix[:length])
         if found is not None:
             return found
     return None

@@ -7,7 +7,6 @@ two open operations can never both win. Partial is an amount, not a state, which
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from enum import Enum
 from functools import cached_property
 from typing import Final
 
@@ -17,9 +16,10 @@ from msgspec.structs import replace
 from kessai.payment.card import Brand
 from kessai.payment.money import Currency, Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.word import Word
 
 
-class Operation(Enum):
+class Operation(Word):
     AUTHORIZE = "authorize"
     SALE = "sale"
     INCREMENT = "increment"
@@ -36,7 +36,7 @@ SETTLED_BY_BATCH: Final = frozenset({Operation.SALE, Operation.CAPTURE, Operatio
 """Operations that a settlement collects: they move money between merchant and acquirer."""
 
 
-class Status(Enum):
+class Status(Word):
     PENDING = "pending"
     """The intent is durable; whether the acquirer has seen it, only time tells."""
     APPROVED = "approved"
@@ -52,7 +52,7 @@ EFFECTIVE: Final = frozenset({Status.PENDING, Status.UNKNOWN, Status.APPROVED})
 """What counts against later operations."""
 
 
-class Reason(Enum):
+class Reason(Word):
     """Why an outcome is not a plain approval. Neutral names; each dialect has its own words for them."""
 
     AVS_FAILED = "avs-failed"
@@ -86,7 +86,7 @@ class Reason(Enum):
     UNREACHABLE = "unreachable"
 
 
-class Refusal(Enum):
+class Refusal(Word):
     """Why an operation is not started, in order of precedence; each dialect has its own words for them."""
 
     NOT_FOUND = "there is no such transaction of this merchant"

@@ -320,7 +320,7 @@ def entry_row(merchant_id: str, entry: Entry) -> tuple[object, ...]:
         merchant_id,
         entry.transaction_id,
         entry.line,
-        entry.account.value,
+        entry.account.word,
         entry.currency.code,
         entry.amount,
         to_ms(entry.posted_at),
@@ -360,10 +360,10 @@ OUTCOME: Final = (
 def outcome_row(merchant_id: str, transaction: Transaction, answer: Answer | None = None) -> tuple[object, ...]:
     assert transaction.concluded_at is not None
     return (
-        transaction.operation.value,
-        transaction.status.value,
+        transaction.operation.word,
+        transaction.status.word,
         transaction.approved,
-        transaction.reason.value if transaction.reason else None,
+        transaction.reason.word if transaction.reason else None,
         " ".join(sorted(transaction.flags)),
         encode_json(transaction.facts).decode(),
         to_ms(transaction.concluded_at),
@@ -371,7 +371,7 @@ def outcome_row(merchant_id: str, transaction: Transaction, answer: Answer | Non
         pack(answer.stored or answer.body) if answer else None,
         merchant_id,
         transaction.id,
-        Status.PENDING.value,
+        Status.PENDING.word,
     )
 
 
@@ -431,7 +431,7 @@ def transaction_row(write: Begin) -> tuple[object, ...]:
         write.payment.merchant_id,
         transaction.id,
         transaction.payment_id,
-        transaction.operation.value,
+        transaction.operation.word,
         transaction.requested.currency.code,
         transaction.requested.minor,
         transaction.hold,

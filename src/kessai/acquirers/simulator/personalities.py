@@ -7,7 +7,6 @@ that begins with `=` is filled in from the exchange (see `MAKERS`), anything els
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
@@ -17,6 +16,7 @@ from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Reason
 from kessai.payment.merchant import Terms
 from kessai.payment.options import CONTRACTS
+from kessai.payment.word import Word
 
 _B, _R = Brand, Reason
 
@@ -59,7 +59,7 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
 }
 
 
-class Message(Enum):
+class Message(Word):
     """The kinds of answer that have a fingerprint of their own."""
 
     AUTHORIZATION = "authorization, sale or increment, approved"

@@ -6,16 +6,16 @@ Triggers (`triggers.py`) lead to scenarios too, so that a magic amount and a nam
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator.personalities import APPROVAL_OF, CODES, Message, facts
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import Money
+from kessai.payment.word import Word
 
 
-class Ending(Enum):
+class Ending(Word):
     """What the acquirer does."""
 
     APPROVED = "approves"
@@ -25,7 +25,7 @@ class Ending(Enum):
     GAVE_UP = "does nothing and cannot say so"
 
 
-class Delivery(Enum):
+class Delivery(Word):
     """What becomes of its answer."""
 
     AT_ONCE = "arrives"

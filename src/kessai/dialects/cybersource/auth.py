@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
@@ -147,7 +148,7 @@ def claim(request: HttpRequest) -> Claim | Failure:
     A `Signature` header makes it an HTTP signature; without one, a bearer token is a JWT. What no key could mend is
     refused here: form, algorithm, and a header list that leaves out what it must cover.
     """
-    headers = dict(request.headers)
+    headers = request.by_name
     try:
         if len(headers) != len(request.headers):
             headers = _without_repeated(request, headers)
@@ -206,7 +207,7 @@ def sign(
     return headers
 
 
-def _without_repeated(request: HttpRequest, headers: dict[str, str]) -> dict[str, str]:
+def _without_repeated(request: HttpRequest, headers: Mapping[str, str]) -> Mapping[str, str]:
     """Only the headers that were sent once; ValueError where one that decides who calls was not."""
     times = Counter(name for name, _ in request.headers)
     for name in _ONCE:
@@ -215,7 +216,7 @@ def _without_repeated(request: HttpRequest, headers: dict[str, str]) -> dict[str
     return {name: value for name, value in headers.items() if times[name] == 1}
 
 
-def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | Failure:
+def _claim_signature(request: HttpRequest, headers: Mapping[str, str]) -> Claim | Failure:
     key_id, algorithm, names, encoded = signature.parameters(headers["signature"])
     if algorithm.lower() not in MAC_ALGORITHMS:
         return _failure(Reason.ALGORITHM, f"algorithm '{algorithm}' is not HmacSHA256")
@@ -224,19 +225,17 @@ def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | F
         raise ValueError(f"the signature is {len(mac)} bytes long instead of 32")
     if "date" not in headers and "v-c-date" not in headers:
         return _failure(Reason.DATE_MISSING, "neither a Date nor a v-c-date header was sent")
-    listed, absent = signature.signed_list(names)
+    signed = signature.signed_list(names)
+    listed, absent = signed.listed, signed.absent
     if request.body and "digest" not in listed:
         absent = (*absent, "digest (there is a body)")
     if absent:
         return _failure(Reason.NOT_SIGNED, f"the signed list '{names}' does not have {', '.join(absent)}")
-    lines = []
-    for name, label in listed.items():
-        value = f"{request.method.lower()} {request.target}" if name == "request-target" else headers.get(name)
-        if value is None:
-            return _failure(Reason.NOT_SIGNED, f"header {name} is listed as signed but was not sent once")
-        lines.append(f"{label}: {value}")
-    text = "\n".join(lines)
-    if text.count("\n") != len(lines) - 1:
+    try:
+        text = signed.form % signed.values({**headers, "request-target": f"{request.method.lower()} {request.target}"})
+    except KeyError as error:
+        return _failure(Reason.NOT_SIGNED, f"header {error.args[0]} is listed as signed but was not sent once")
+    if text.count("\n") != len(listed) - 1:
         raise ValueError("a signed header contains a line break")
     return Claim(
         scheme=Scheme.SIGNATURE,
@@ -247,13 +246,13 @@ def _claim_signature(request: HttpRequest, headers: dict[str, str]) -> Claim | F
             text=text,
             signature=mac,
             host=headers["host"],
-            dates=tuple(headers[name] for name in ("date", "v-c-date") if name in listed),
+            dates=tuple([headers[name] for name in ("date", "v-c-date") if name in listed]),
             digest=headers["digest"] if "digest" in listed else None,
         ),
     )
 
 
-def _claim_token(headers: dict[str, str]) -> Claim | Failure:
+def _claim_token(headers: Mapping[str, str]) -> Claim | Failure:
     scheme, _, text = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         return _failure(Reason.NO_CREDENTIALS, "neither a Signature header nor a bearer token was sent")

@@ -83,16 +83,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
+_MONTHS: Final = {text: number for number in range(1, 13) for text in (str(number), f"{number:02d}")}
+_YEARS: Final = {str(year): year for year in range(2000, 2100)}
+
+
 def _month(text: str) -> int:
-    if re.fullmatch(r"0?[1-9]|1[0-2]", text, re.ASCII) is None:
+    month = _MONTHS.get(text)
+    if month is None:
         raise ValueError
-    return int(text)
+    return month
 
 
 def _year(text: str) -> int:
-    if re.fullmatch(r"20[0-9]{2}", text, re.ASCII) is None:
+    year = _YEARS.get(text)
+    if year is None:
         raise ValueError
-    return int(text)
+    return year
 
 
 def _card_type(text: str) -> str:

@@ -73,7 +73,7 @@ def option(
     if sent is None:
         return None
     members, bonuses = sent.members, sent.bonuses
-    if bonuses is None and all(map(_is_short, members)):
+    if bonuses is None and _may_stay(members):
         malformed, read = _read_again(members)
     else:
         malformed, read = _read(members, bonuses)
@@ -128,11 +128,14 @@ def _read_again(sent: tuple[object, ...]) -> _Read:
     return _read(sent, None)
 
 
-def _is_short(value: object) -> bool:
-    """Whether a member may stay in memory: it is absent, or a text in which no card number has room."""
-    if value is None:
-        return True
-    return type(value) is str and (len(value) < 13 or (len(value) <= 60 and not any(map(str.isdigit, value))))
+def _may_stay(sent: tuple[object, ...]) -> bool:
+    """Whether members may stay in memory: they are texts, and no card number has room in one of them."""
+    for value in sent:
+        if value is None:
+            continue
+        if type(value) is not str or (len(value) >= 13 and (len(value) > 60 or any(map(str.isdigit, value)))):
+            return False
+    return True
 
 
 @lru_cache(maxsize=4)

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from msgspec import Struct
 
 from kessai.payment.lifecycle import Operation
+from kessai.payment.word import Word
 
 
-class Kind(Enum):
+class Kind(Word):
     """What a request asks for."""
 
     AUTHORIZE = "authorization or sale"

@@ -6,10 +6,13 @@ What one client sends is the same in every request but for the signature itself,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 SIGNATURE_LIMIT: Final = 4096
 # What every signature covers, each by one of these names; a digest besides, where there is a body.
@@ -56,9 +59,22 @@ def _pairs(text: str) -> dict[str, str]:
     return given
 
 
+class Signed(Struct, frozen=True):
+    """A header list, read."""
+
+    listed: Mapping[str, str]
+    """In its order, name in lower case to label as listed."""
+    absent: tuple[str, ...]
+    """What it leaves out of `COVERED`."""
+    form: str
+    """The string to sign, with a place for each value."""
+    values: Callable[[Mapping[str, str]], tuple[str, ...]]
+    """The values of a request's headers in its order; KeyError where one is missing."""
+
+
 @lru_cache(maxsize=256)
-def signed_list(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
-    """A header list in its order, name in lower case to label as listed; and what it leaves out of `COVERED`."""
+def signed_list(text: str) -> Signed:
+    """Read a header list. ValueError where something in it is no header's name, or there twice."""
     listed: dict[str, str] = {}
     for label in text.replace(",", " ").split():
         if _LABEL.fullmatch(label) is None:
@@ -68,4 +84,6 @@ def signed_list(text: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
             raise ValueError(f"the signed list names {name} twice")
         listed[name] = label
     absent = tuple(" or ".join(names) for names in COVERED if not any(name in listed for name in names))
-    return MappingProxyType(listed), absent
+    form = "\n".join(f"{label.replace('%', '%%')}: %s" for label in listed.values())
+    values = itemgetter(*listed) if len(listed) > 1 else lambda headers: tuple(headers[name] for name in listed)
+    return Signed(MappingProxyType(listed), absent, form, values)
