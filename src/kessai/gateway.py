@@ -24,7 +24,7 @@ from kessai import claims, ids
 from kessai.acquirers import Acquirer, Exchange
 from kessai.deadlines import within
 from kessai.ledger import entries, is_balanced
-from kessai.log import log
+from kessai.log import log, log_known
 from kessai.metrics import Metrics
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Card
@@ -482,12 +482,23 @@ class Gateway:
 
 def log_outcome(merchant: Merchant, done: Transaction) -> None:
     """One event for one outcome."""
-    log(
-        f"{done.operation.value}.{done.status.value}",
-        merchant=merchant.id,
-        transaction=ids.show(done.id),
-        payment=ids.show(done.payment_id),
-        amount=str(done.requested),
-        currency=done.requested.currency.code,
-        reason=done.reason.value if done.reason else None,
+    line = _OutcomeLine(
+        merchant.id,
+        ids.show(done.id),
+        ids.show(done.payment_id),
+        str(done.requested),
+        done.requested.currency.code,
+        done.reason.word if done.reason else None,
     )
+    log_known(f"{done.operation.word}.{done.status.word}", line)
+
+
+class _OutcomeLine(Struct):
+    """Members of a log line: ids, digits, words of our tables."""
+
+    merchant: str
+    transaction: str
+    payment: str
+    amount: str
+    currency: str
+    reason: str | None

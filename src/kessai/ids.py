@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 EPOCH_MS: Final = 10**12
@@ -45,6 +46,7 @@ FIRST_NODE: Final = 3000
 """What the printed form shows for node 0."""
 
 
+@lru_cache(maxsize=2048)
 def show(identifier: int) -> str:
     """The printed form, 22 digits: milliseconds since the epoch (12), 6, counter (4), 0, node (4).
 

@@ -129,6 +129,20 @@ def log(event: str, /, level: Level = "info", **members: object) -> None:
         _write(event, level, members)
 
 
+def log_known(event: str, /, members: Struct) -> None:
+    """Write an event whose members are all of our own making: digits of ids and amounts, words out of tables. Nothing
+    is looked for in them, which makes it five times as fast; whoever cannot vouch for every member calls `log`.
+    """
+    if _output.plain or _output.threshold != logging.INFO:
+        log(event, **{name: getattr(members, name) for name in members.__struct_fields__})
+        return
+    now = time_ns() // 1_000_000
+    correlation_id = correlation.get()
+    named = "" if correlation_id is None else f',"correlation":{_encode_utf8(clean_text(correlation_id)).decode()}'
+    head = f'{{"at":"{_second(now // 1000)}{now % 1000:03d}Z","level":"info","event":"{event}"{named},'
+    _put(head + _encode_utf8(members).decode("ascii")[1:])
+
+
 def configure(stream: TextIO | None = None, *, level: Level = "info", plain: bool = False) -> None:
     """Say where lines go, from which level on, and whether for machines (JSON) or people (`plain`).
 
@@ -314,7 +328,10 @@ def _last_four(text: str) -> str:
 def _write(event: str, level: str, members: Mapping[str, object]) -> None:
     now = time_ns() // 1_000_000
     at = f"{_second(now // 1000)}{now % 1000:03d}Z"
-    line = render(at, level, event, correlation.get(), members, plain=_output.plain)
+    _put(render(at, level, event, correlation.get(), members, plain=_output.plain))
+
+
+def _put(line: str) -> None:
     try:
         stream = _output.stream or sys.stderr
         stream.write(line + "\n")

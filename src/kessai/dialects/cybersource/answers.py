@@ -6,7 +6,7 @@ currency is spelt as the request spelt it, ids are 22 digits, links are paths wi
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 import msgspec
@@ -98,13 +98,18 @@ _LINKS: Final = (
 
 def _links(collection: str, identifier: str, *, follow: tuple[str, ...]) -> msgspec.Raw:
     """A resource's own link and those of what may follow it."""
-    own = f"/pts/v2/{collection}/{identifier}"
+    return msgspec.Raw(_links_form(collection, follow).replace(b"{id}", identifier.encode()))
+
+
+@cache
+def _links_form(collection: str, follow: tuple[str, ...]) -> bytes:
+    own = f"/pts/v2/{collection}/{{id}}"
     shown = [
         f'"{name}":{{"method":"{method}","href":"{own}{tail}"}}'
         for name, method, tail in _LINKS
         if name == "self" or name in follow
     ]
-    return msgspec.Raw(f"{{{','.join(shown)}}}".encode())
+    return f"{{{','.join(shown)}}}".encode()
 
 
 def encode(payment: Payment, transaction: Transaction, echo: Echo) -> tuple[int, bytes]:
@@ -325,6 +330,8 @@ def _card_types(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
     if code is None:
         return {}
+    if "network-token" not in transaction.flags and "balance" not in transaction.facts:
+        return _PLAIN_CARDS[code]
     tokenized: Body = {"type": code}
     card: Body = {"type": code}
     if "network-token" in transaction.flags:
@@ -343,6 +350,13 @@ def _card_types(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
         "paymentInformation": {**features, "tokenizedCard": tokenized, "card": card},
     }
 
+
+def _plain_card(code: str) -> Body:
+    typed = {"type": code}
+    return {"paymentAccountInformation": {"card": typed}, "paymentInformation": {"tokenizedCard": typed, "card": typed}}
+
+
+_PLAIN_CARDS: Final = {code: _plain_card(code) for code in TYPE_OF_BRAND.values()}
 
 _TOKEN_DEFAULTS: Final = {"requestorId": "00000000000", "assuranceLevel": "00"}
 """What stands where the token's own data were not sent: requestor unknown, assurance unknown."""
