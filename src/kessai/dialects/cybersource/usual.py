@@ -69,17 +69,27 @@ class Reader:
         except ValueError:
             return None
         particulars = _encode(document)
-        text = particulars.decode()
-        if not (text.isprintable() or text.replace("\u3000", "").isprintable()) or "{}" in text or _has_pan(text):
+        if b"{}" in particulars or not _is_harmless(particulars):
             return None
         processing = document.processingInformation
         option = None if processing is None else processing.japanPaymentOptions
         return Usual(values, document, particulars, None if option is None else _option(option))
 
 
-def _has_pan(text: str) -> bool:
-    """Whether a whole text of a document is what a PAN looks like."""
-    return any(map(looks_like_a_pan, members.DIGITS.findall(text)))
+def _is_harmless(particulars: bytes) -> bool:
+    """Whether every character of a document may be shown, and no text in it is what a PAN looks like."""
+    rest = particulars.translate(None, _PRINTABLE).decode()
+    if rest and not (rest.isprintable() or rest.replace("\u3000", "").isprintable()):
+        return False
+    if _LONG_NUMBER not in particulars.translate(_DIGITS_AS_ZERO):
+        return True
+    return not any(map(looks_like_a_pan, members.DIGITS.findall(particulars.decode())))
+
+
+_PRINTABLE: Final = bytes(range(0x20, 0x7F))
+_DIGITS_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+_LONG_NUMBER: Final = b"0" * 13
+"""No PAN is shorter."""
 
 
 _encode: Final = msgspec.json.Encoder().encode
