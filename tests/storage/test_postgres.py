@@ -228,7 +228,7 @@ def test_a_job_is_claimed_by_one_worker(tmp_path: Path) -> None:
             claim = ClaimJob(merchant_id="m", job=due, until=NOW + timedelta(seconds=30))
             assert sorted(await asyncio.gather(one.write(claim), other.write(claim))) == [False, True]
             assert await Queue(one).due("m", NOW) == []
-            await one.write(JobLater(merchant_id="m", id=5, run_at=NOW, parked=True))
+            assert await one.write(JobLater(merchant_id="m", id=5, until=claim.until, run_at=NOW, parked=True))
             assert [found.state for found in await Queue(one).parked("m")] == ["parked"]
             assert await one.write(DriveJob("m", 5, NOW))
             assert [found.attempts for found in await Queue(one).due("m", NOW)] == [0]
