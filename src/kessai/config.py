@@ -57,6 +57,8 @@ class Settings:
     """How far a signed date may be from this machine's clock, either way."""
     database: str = ""
     """Where payments are kept: a `postgresql://` URL; none given: an embedded database in the data folder."""
+    worker_silence_s: float = 10.0
+    """How long one of several workers may give no sign of life before it is killed and replaced."""
     pooler: bool = False
     """Whether the database is behind a transaction pooler: then nothing is kept prepared on a connection."""
     distributed: bool = False
