@@ -1,6 +1,7 @@
 """Guesses, and more requests than anybody needs: 429 with the time to come again, and nothing of it costs a payment."""
 
 import asyncio
+import io
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kessai import books, ids
+from kessai import books, ids, log
 from kessai.app import House
 from kessai.dialects.cybersource.auth import SharedSecret, sign
 from kessai.server import Limits
@@ -59,10 +60,13 @@ def _guess(port: int, number: int) -> bytes:
 
 
 def test_ten_thousand_guesses_of_a_key_are_limited_and_those_who_are_known_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A-19, R-59: from one address. A right guess after them is refused too; a merchant that was there before is not;
     one alarm, and the whole is counted."""
+
+    said_in_log = io.StringIO()
+    monkeypatch.setattr(log._output, "stream", said_in_log)
 
     async def main() -> None:
         async with _served(tmp_path, Limits()) as (house, port):
@@ -86,7 +90,7 @@ def test_ten_thousand_guesses_of_a_key_are_limited_and_those_who_are_known_go_on
             assert house.metrics.limited["failures"] >= said[429]
 
     asyncio.run(main())
-    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    events = [json.loads(line) for line in said_in_log.getvalue().splitlines()]
     (alarm,) = [event for event in events if event["event"] == "limit.reached"]
     assert (alarm["level"], alarm["limit"], alarm["address"]) == ("warning", "failures", "127.0.0.1")
     assert sum(event["event"] == "authentication.failed" for event in events) > 10_000
