@@ -1,4 +1,4 @@
-"""What the simulated acquirer inside of a gateway remembers: each exchange, for ever. One with a real acquirer does not.
+"""What the simulated acquirer inside of a gateway remembers: each exchange, for ever. A real one is elsewhere.
 
 `python -m bench.book BEFORE COUNT` tells by how many resident bytes a book grows, in a process of its own: so that what
 else a gateway grows by can be told apart from it, whatever the allocator adds.
