@@ -15,13 +15,15 @@ CONNECTIONS ?= 1 16 64
 SECONDS ?= 5
 ROWS ?= 0
 
-# How often `make destruction` kills, pays, races and plays; `make test` does each a tenth of it, or less.
+# How often `make destruction` kills, pays, races, plays and breaks lines; `make test` does each a tenth of it, or less.
 KILLS ?= 1000
 KILLS_POSTGRESQL ?= 100
 PAYMENTS ?= 10000
 ROUNDS ?= 10000
 DAYS ?= 20000
 STEPS ?= 60
+SEEDS ?= 50
+TESTS ?= tests/destruction tests/races tests/model tests/links
 
 .PHONY: help serve install test check docs bench destruction lock
 
@@ -53,10 +55,10 @@ bench: ## Measure the gateway on this machine (ROWS=0 CONNECTIONS="1 16 64" SECO
 	@sh scripts/setup.sh bench
 	@exec .venv-bench/bin/python -m bench.run --engine $(ENGINES) --connections $(CONNECTIONS) --seconds $(SECONDS) --rows $(ROWS) $(ARGS)
 
-destruction: ## Kill, race and repeat for hours instead of minutes (KILLS=1000 PAYMENTS=10000 ROUNDS=10000 DAYS=20000 ...)
+destruction: ## Kill, race and repeat for hours instead of minutes (KILLS=1000 PAYMENTS=10000 ROUNDS=10000 DAYS=20000 SEEDS=50 ...)
 	@sh scripts/setup.sh test
 	@KILLS=$(KILLS) KILLS_POSTGRESQL=$(KILLS_POSTGRESQL) PAYMENTS=$(PAYMENTS) ROUNDS=$(ROUNDS) DAYS=$(DAYS) STEPS=$(STEPS) \
-		.venv/bin/python -m pytest --timeout 86400 tests/destruction tests/races tests/model $(ARGS)
+		SEEDS=$(SEEDS) .venv/bin/python -m pytest --timeout 86400 $(TESTS) $(ARGS)
 
 lock: ## Write requirements/*.txt from pyproject.toml (ARGS=--upgrade for the newest of everything)
 	@sh scripts/setup.sh lock

@@ -16,7 +16,6 @@ from bench.processes import Failed
 _SCRIPT: Final = Path(__file__).with_name("wrk.lua")
 _ROOM: Final = 1.4
 """How many times the expected number of requests is signed."""
-_MEBIBYTE: Final = 1 << 20
 
 Requests = Callable[[int], Iterable[bytes]]
 """Signed now, so that they hold through the run: as many as are asked for, or fewer where there is nothing to ask."""
@@ -34,7 +33,7 @@ class Figures:
     cpu_us: float
     """Server CPU per request, the database's processes included."""
     rss_before: int
-    """Resident memory of the gateway's processes, in MiB."""
+    """Resident bytes of the gateway's processes, after the warm-up."""
     rss_after: int
     others: float
     """Cores that were busy with neither server nor client: above a tenth, times and rates say little."""
@@ -82,8 +81,8 @@ def _run(
         p99_ms=told["p99_us"] / 1e3,
         max_ms=told["max_us"] / 1e3,
         cpu_us=(after.cpu_s - before.cpu_s) / told["requests"] * 1e6,
-        rss_before=rss // _MEBIBYTE,
-        rss_after=processes.used((gateway.pid,)).rss // _MEBIBYTE,
+        rss_before=rss,
+        rss_after=processes.used((gateway.pid,)).rss,
         others=max(0.0, elsewhere / (told["us"] / 1e6)),
     )
 

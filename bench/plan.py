@@ -127,9 +127,10 @@ class Run:
         signer = self._signer(gateway)
         rate = self._rate("b", gateway, lambda _: signer.authorizations(), connections)
         before = gateways.newest(self._setup.rows)
+        booked = gateways.authorized(self._setup.rows, 0)
         figures = self._measure(gateway, lambda _: signer.authorizations(), rate, connections)
         self._expect(gateways.authorized(self._setup.rows, before), figures.requests)
-        self._add(self._setup.engine, AUTHORIZE, connections, stored, figures)
+        self._add(self._setup.engine, AUTHORIZE, connections, stored, figures, booked=booked)
 
     def _capture(self, gateway: Gateway, connections: int) -> None:
         signer = self._signer(gateway)
@@ -192,10 +193,19 @@ class Run:
         if stored < acknowledged:
             raise Failed(f"{acknowledged} requests were answered, but {stored} are stored as approved")
 
-    def _add(self, engine: str, what: str, connections: int, stored: int, figures: Figures, unit: int = 1) -> None:
-        self._found.rows.append(
-            Row(engine=engine, what=what, connections=connections, stored=stored, figures=figures, unit=unit)
+    def _add(
+        self, engine: str, what: str, connections: int, stored: int, figures: Figures, *, booked: int = 0, unit: int = 1
+    ) -> None:
+        row = Row(
+            engine=engine,
+            what=what,
+            connections=connections,
+            stored=stored,
+            figures=figures,
+            booked=booked,
+            unit=unit,
         )
+        self._found.rows.append(row)
         self._wish.told(f"{engine}, {connections} connections: {what}: {figures.per_second / unit:.0f}/s")
 
     def _size(self) -> None:

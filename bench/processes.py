@@ -53,6 +53,11 @@ def used(roots: Sequence[int]) -> Use:
     return Use(cpu / _TICKS, pages * os.sysconf("SC_PAGE_SIZE"))
 
 
+def resident() -> int:
+    """Resident bytes of this process."""
+    return int(_stat(os.getpid())[21]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def machine_cpu_s() -> float:
     """CPU seconds that the whole machine has worked since it began."""
     user, nice, system, _, _, irq, softirq, *_ = map(int, (_PROC / "stat").read_text().split(None, 9)[1:9])

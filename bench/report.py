@@ -15,6 +15,8 @@ from bench.measure import Figures
 
 COLUMNS = ("engine", "what", "conn.", "per s", "p50 ms", "p99 ms", "max ms", "CPU µs", "RSS MiB", "stored", "others")
 
+MEBIBYTE = 1 << 20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -27,6 +29,8 @@ class Row:
     stored: int
     """Payments that were there before."""
     figures: Figures
+    booked: int = 0
+    """Exchanges that the simulated acquirer in the gateway remembered before."""
     unit: int = 1
     """Requests to one of what is counted: an authorization and its capture are 2."""
 
@@ -70,7 +74,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{seen.p99_ms:.2f}",
         f"{seen.max_ms:.1f}",
         f"{seen.cpu_us * row.unit:.0f}",
-        f"{seen.rss_before} → {seen.rss_after}",
+        f"{seen.rss_before // MEBIBYTE} → {seen.rss_after // MEBIBYTE}",
         grouped(row.stored),
         f"{seen.others:.0%}",
     )

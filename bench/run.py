@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench import report
+from bench import book, report
 from bench.cluster import Cluster, Database
 from bench.embedded import Embedded
 from bench.plan import AUTHORIZE, KINDS, NOOP, Found, Run, Setup, Wish
 from bench.processes import Failed
-from bench.report import Remark
+from bench.report import Remark, Row
 
 RESULTS: Final = Path(__file__).with_name("results")
 PLACE: Final = Path("/var/tmp")  # noqa: S108 # a disk, where /tmp may be memory
@@ -120,6 +120,7 @@ def conclusions(found: Found) -> list[Remark]:
         remarks.append(Remark("p99 of (b) in ms, sqlite, 64 connections", full.p99_ms, at_most=20))
     if noop:
         remarks.append(Remark("CPU of (a) in µs, 64 connections", noop.cpu_us, at_most=35))
+    remarks += [_growth(row) for row in found.rows if row.what == AUTHORIZE and row.engine in _ALONE and not row.stored]
     pgbench = next((remark.value for remark in found.remarks if remark.name == _PGBENCH), None)
     for workers in _WORKERS:
         engine = f"postgresql, {workers} worker{'s' if workers > 1 else ''}"
@@ -138,6 +139,25 @@ def conclusions(found: Found) -> list[Remark]:
     busiest = max((row.figures.others for row in found.rows), default=0.0)
     remarks.append(Remark("most cores that others kept busy during a measurement", busiest))
     return remarks
+
+
+def _growth(row: Row) -> Remark:
+    """How flat the gateway's memory is: bytes a request, of what came after the warm-up.
+
+    The simulated acquirer inside of it remembers each exchange, which is what it is for: that is taken off, as is what
+    resident memory goes up and down by at any time.
+    """
+    seen = row.figures
+    grown = seen.rss_after - seen.rss_before - book.grows_by(row.booked, seen.requests)
+    name = f"bytes a request that memory grew by beyond the book, {row.engine}, {row.connections} connections"
+    return Remark(name, max(0, grown - _FLUCTUATION) / seen.requests, at_most=_FLAT if row.connections == 64 else None)
+
+
+_FLUCTUATION: Final = report.MEBIBYTE
+_FLAT: Final = 64
+"""Less than the smallest object that could be left behind by each request, in a dict or a list that holds it."""
+_ALONE: Final = ("sqlite", "postgresql, 1 worker")
+"""Setups with one process, whose book is known."""
 
 
 def _keep(machine: dict[str, str], found: Found) -> Path:

@@ -41,8 +41,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "gateway": "acquirers, claims, deadlines, ids, ledger, log, metrics, payment, storage, vault",
     "jobs": "claims, gateway, ids, ledger, log, payment, storage",
     "accounts": "acquirers, dialects, payment, storage, vault",
-    "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, vault",
+    "limits": "dialects, log, metrics, payment",
+    "edge": "accounts, claims, dialects, gateway, ids, limits, log, metrics, payment, sandbox, storage",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, limits, log, metrics, storage, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
 }

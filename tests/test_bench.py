@@ -1,5 +1,6 @@
 """The bench measures what it says: distinct signed requests that a gateway accepts, and a table of what came out."""
 
+import dataclasses
 import json
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench import fill, gateway, load, report, run
+from bench import book, fill, gateway, load, report, run
 from bench.embedded import Embedded
 from bench.gateway import Gateway
 from bench.load import Signer
@@ -118,8 +119,8 @@ def figures(per_second: float, cpu_us: float = 30.0) -> Figures:
         p99_ms=9.5,
         max_ms=12.0,
         cpu_us=cpu_us,
-        rss_before=80,
-        rss_after=81,
+        rss_before=80 * report.MEBIBYTE,
+        rss_after=81 * report.MEBIBYTE,
         others=0.02,
     )
 
@@ -144,6 +145,29 @@ def test_a_broken_promise_is_told(full: float, is_kept: bool) -> None:
     ratio = next(remark for remark in run.conclusions(found) if remark.name.startswith("(b) to (a)"))
     assert ratio.is_kept is is_kept
     assert ("NOT KEPT" in report.remarks([ratio])) is not is_kept
+
+
+@pytest.mark.parametrize(("left_behind", "is_kept"), [(0, True), (200, False)])
+def test_memory_that_grows_with_every_request_is_told(left_behind: int, is_kept: bool) -> None:
+    """What the acquirer's book takes, and a mebibyte up or down, is no leak; one object a request is."""
+    count, booked = 50_000, 5_000
+    grown = book.grows_by(booked, count) + report.MEBIBYTE // 2 + left_behind * count
+    before = 80 * report.MEBIBYTE
+    seen = dataclasses.replace(figures(4_000), requests=count, rss_before=before, rss_after=before + grown)
+    rows = [
+        Row(engine=engine, what=AUTHORIZE, connections=connections, stored=0, booked=booked, figures=seen)
+        for engine in ("sqlite", "postgresql, 2 workers")
+        for connections in (16, 64)
+    ]
+    remarks = [each for each in run.conclusions(Found(rows=rows)) if "beyond the book" in each.name]
+    assert len(remarks) == 2
+    assert [each.name for each in remarks if not each.is_kept] == (
+        [] if is_kept else ["bytes a request that memory grew by beyond the book, sqlite, 64 connections"]
+    )
+
+
+def test_the_book_remembers_each_exchange_by_some_hundred_bytes() -> None:
+    assert 100 < book.grows_by(1_000, 20_000) / 20_000 < 1_000
 
 
 def test_a_remark_without_a_promise_is_kept() -> None:

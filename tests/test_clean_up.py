@@ -27,7 +27,7 @@ from kessai.storage import sqlite
 from kessai.storage.database import CommitUnknown
 from kessai.storage.payments import Answer
 from kessai.storage.postgres import Postgres
-from kessai.storage.queue import ClaimJob, HurryJobs, Queue
+from kessai.storage.queue import ClaimJob, HurryJobs, JobDone, JobLater, Queue
 from kessai.storage.sqlite import Sqlite, connect
 from kessai.storage.writes import Finish, Happened
 from tests.conftest import on_both_engines, on_sqlite
@@ -456,3 +456,55 @@ def test_a_job_that_somebody_is_at_is_not_hurried(tmp_path: Path) -> None:
             assert len(await queue.due(till.merchant.id, until_then)) == 1
 
     asyncio.run(main())
+
+
+def test_a_worker_whose_claim_lapsed_leaves_the_job_to_the_next_one(tmp_path: Path) -> None:
+    """R-14: neither is it put off, nor struck from the queue, while another worker is at it."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till, queue, database = Till(house), Queue(house.database), house.database
+            await till.authorize(scenario="answer-lost")
+            merchant, now = till.merchant.id, house.clock() + timedelta(seconds=1)
+            (job,) = await queue.due(merchant, now)
+            first, second = now + timedelta(seconds=10), now + timedelta(seconds=20)
+            assert await database.write(ClaimJob(merchant_id=merchant, job=job, until=first))
+            (lapsed,) = await queue.due(merchant, first)
+            assert await database.write(ClaimJob(merchant_id=merchant, job=lapsed, until=second))
+            assert not await database.write(JobDone(merchant_id=merchant, id=job.id, until=first))
+            later = JobLater(merchant_id=merchant, id=job.id, until=first, run_at=now, parked=True)
+            assert not await database.write(later)
+            (stays,) = await queue.all(merchant)
+            assert (stays.state, stays.attempts) == ("claimed", 0)
+            assert await queue.due(merchant, first) == []
+            assert await database.write(JobLater(merchant_id=merchant, id=job.id, until=second, run_at=now))
+            assert not await database.write(JobDone(merchant_id=merchant, id=job.id, until=second)), "it waits again"
+            (waits,) = await queue.all(merchant)
+            assert (waits.state, waits.attempts) == ("waiting", 1)
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_took_too_long_says_so_and_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-14: its claim lapsed in the middle of a try, and the next worker has begun."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till, queue = Till(house), Queue(house.database)
+            await till.authorize(scenario="answer-lost")
+
+            async def is_slow(*_: object) -> bool:
+                (job,) = await queue.all(till.merchant.id)
+                until_then = house.clock() + timedelta(minutes=5)
+                claim = ClaimJob(merchant_id=till.merchant.id, job=job, until=until_then)
+                assert await house.database.write(claim)
+                return True
+
+            monkeypatch.setattr(reversals, "clean_up", is_slow)
+            await house.worker._work_off()
+            assert [job.state for job in await queue.all(till.merchant.id)] == ["claimed"]
+
+    asyncio.run(main())
+    assert "job.overtaken" in capsys.readouterr().err

@@ -50,6 +50,9 @@ def test_what_is_read_elsewhere_or_injected_by_others_is_left_alone(tmp_path: Pa
         'acquirer = "nowhere"',
         'acquirer = "127.0.0.1:"',
         "acquirer_window = 0",
+        "failures_per_s = 0",
+        'trusted_proxies = ["proxy.example"]',
+        'trusted_proxies = ["10.0.0.1/8"]',
         "not toml",
     ],
 )

@@ -23,6 +23,7 @@ def filled() -> Metrics:
     metrics.replays += 1
     metrics.refused += 2
     metrics.authentication_failed("signature")
+    metrics.limited["failures"] = 3
     return metrics
 
 
@@ -45,6 +46,7 @@ LINES = [
     "kessai_replays_total 1",
     "kessai_refused_for_space_total 2",
     'kessai_authentication_failures_total{reason="signature"} 1',
+    'kessai_limited_total{limit="failures"} 3',
     'kessai_up{note="a \\"b\\" \\\\ c"} 1',
 ]
 

@@ -178,6 +178,39 @@ def test_a_worker_that_is_killed_takes_nothing_else_with_it(tmp_path: Path) -> N
         assert len(rows(url, reversals)) == 12
 
 
+def test_a_worker_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
+    """F22: one that is stopped gives no sign of life; the other goes on meanwhile."""
+    url = postgres.fresh()
+    settings = {"KESSAI_WORKER_SILENCE_S": "1.5"}
+    with gateway(tmp_path / "data", "--workers", "2", "--database", url, settings=settings) as team:
+        hangs, lives = team.ready["workers"]
+        os.kill(hangs, signal.SIGSTOP)
+        until(lambda: not Path(f"/proc/{hangs}").exists())
+        until(lambda: len(children(team.process.pid)) == 2)
+        assert lives in children(team.process.pid)
+        until(lambda: len(rows(url, "SELECT node FROM nodes WHERE until > 0")) == 3)
+        assert pay_anyhow(team)
+
+
+def test_a_machine_that_slept_wakes_with_all_its_workers(tmp_path: Path) -> None:
+    """All of them are stopped for longer than a worker may be silent, the parent too."""
+    settings = {"KESSAI_WORKER_SILENCE_S": "1.5"}
+    with gateway(tmp_path / "data", "--workers", "2", "--database", postgres.fresh(), settings=settings) as team:
+        everybody = [team.process.pid, *team.ready["workers"]]
+        for process in everybody:
+            os.kill(process, signal.SIGSTOP)
+        time.sleep(3.0)
+        for process in everybody:
+            os.kill(process, signal.SIGCONT)
+        time.sleep(3.0)
+        assert sorted(children(team.process.pid)) == sorted(team.ready["workers"])
+        assert pay_anyhow(team)
+
+
+def children(parent: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()))
+
+
 def test_workers_stop_when_their_parent_is_killed(tmp_path: Path) -> None:
     line = [*COMMAND, "serve", "--port", "0", "--json", "--workers", "2", "--data", str(tmp_path / "data")]
     environment = ENVIRONMENT | {"KESSAI_DATABASE": postgres.fresh()}

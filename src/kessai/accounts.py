@@ -10,7 +10,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -26,6 +26,8 @@ from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, M
 from kessai.vault import Purpose, Vault
 
 WIRES: Final = ("cybersource",)
+MOST_RACES: Final = 32
+"""How often a change of a merchant that others change too starts again."""
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,30}", re.ASCII)
 _KEY_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
@@ -219,24 +221,15 @@ class Accounts:
     async def set(self, merchant_id: str, changes: Mapping[str, str]) -> dict[str, object]:
         """Change terms (`name=value`; `options.name=value` for the contract; an empty value: the default) or `mode`."""
         account = self.get(merchant_id)
-        overrides = msgspec.json.decode(msgspec.json.encode(account.overrides))
-        mode = changes.get("mode", account.merchant.mode.value)
-        kind = personalities()[account.merchant.personality]
-        _refuse_live_on_simulator(mode, kind)
-        for name, text in changes.items():
-            if name != "mode":
-                _override(overrides, name, text)
-        row = MerchantRow(
-            id=merchant_id,
-            personality=account.merchant.personality,
-            mode=mode,
-            terms=msgspec.json.encode(overrides).decode(),
-            settled_until=account.settled_until,
-        )
-        merchant = _merchant(row)
-        await self._database.write(SetMerchant(merchant_id, mode, row.terms))
-        account.merchant, account.overrides = merchant, overrides
-        return describe(account)
+        for _ in range(MOST_RACES):
+            seen = await self._rows.find(merchant_id)
+            assert seen is not None, "a merchant in memory has a row"
+            row, overrides = _changed(seen, changes)
+            merchant = _merchant(row)
+            if await self._database.write(SetMerchant(seen, row.mode, row.terms)):
+                account.merchant, account.overrides = merchant, overrides
+                return describe(account)
+        raise Refused(f"the merchant {merchant_id} is being changed by others; try again")
 
     async def shared_secret(self, merchant_id: str) -> tuple[str, str]:
         """Key id and base64 text of the latest live shared secret, opened for its owner."""
@@ -265,6 +258,16 @@ def _refuse_live_on_simulator(mode: str, kind: Personality) -> None:
         raise Refused("a merchant's mode is test or live")
     if mode == "live" and kind.simulated:
         raise Refused(f"a live merchant cannot be on the simulator ({kind.name})")
+
+
+def _changed(row: MerchantRow, changes: Mapping[str, str]) -> tuple[MerchantRow, dict[str, object]]:
+    """A merchant's row with some changes, and the settings of it that differ. Refused for a name that is none."""
+    overrides = msgspec.json.decode(row.terms)
+    for name, text in changes.items():
+        if name != "mode":
+            _override(overrides, name, text)
+    terms = msgspec.json.encode(overrides).decode()
+    return replace(row, mode=changes.get("mode", row.mode), terms=terms), overrides
 
 
 def _merchant(row: MerchantRow) -> Merchant:

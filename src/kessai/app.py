@@ -21,6 +21,7 @@ from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
 from kessai.jobs.worker import Worker
+from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
@@ -76,6 +77,12 @@ class House:
             wall_clock=utc_now,
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
+            limits=Limits(
+                self.metrics,
+                failures_per_s=self.settings.failures_per_s,
+                failures_burst=self.settings.failures_burst,
+                proxies=self.settings.trusted_proxies,
+            ),
         )
 
     async def close(self) -> None:

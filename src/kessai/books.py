@@ -141,7 +141,8 @@ async def _merchant(
         last = page[-1].id if len(page) == PAGE else _LAST
         for transaction in page:
             _collect(collected, transaction)
-        expected = [row for tx in page for row in await _expected(payments, merchant_id, tx)]
+        loaded: dict[int, Payment | None] = {}
+        expected = [row for tx in page for row in await _expected(payments, merchant_id, tx, loaded)]
         values = {"merchant_id": merchant_id, "after": after, "last": last}
         rows = await database.read("entries_between", values)
         for row in rows:
@@ -176,12 +177,18 @@ def _collect(collected: dict[tuple[int, str], list[int]], transaction: Transacti
     sums[2] += 1
 
 
-async def _expected(payments: Payments, merchant_id: str, transaction: Transaction) -> list[Row]:
+async def _expected(
+    payments: Payments, merchant_id: str, transaction: Transaction, loaded: dict[int, Payment | None]
+) -> list[Row]:
+    """The entries of a transaction. `loaded`: payments of this page, each read once however many voids it has."""
     if transaction.operation is Operation.VOID and transaction.target is not None:
-        found = await payments.load(merchant_id, transaction.id)
-        if found is None or found.payment.find(transaction.target) is None:
+        if transaction.payment_id not in loaded:
+            found = await payments.load(merchant_id, transaction.id)
+            loaded[transaction.payment_id] = found.payment if found else None
+        payment = loaded[transaction.payment_id]
+        if payment is None or payment.find(transaction.target) is None:
             return []
-        return list(map(_row, entries(found.payment, transaction)))
+        return list(map(_row, entries(payment, transaction)))
     alone = Payment(merchant_id=merchant_id, id=transaction.payment_id, transactions=(transaction,))
     return list(map(_row, entries(alone, transaction)))
 

@@ -4,6 +4,7 @@ An unknown name is an error: a setting that nobody reads protects nobody. The en
 capitals) goes before the file.
 """
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -21,7 +22,7 @@ _INJECTED: Final = ("KESSAI_PORT", "KESSAI_SERVICE_")
 
 
 MOST: Final = 86_400
-"""Every figure here counts seconds, and none of them makes sense beyond a day."""
+"""Every figure here counts seconds, or what happens in one, and none of them makes sense beyond a day's."""
 
 
 _ADDRESS: Final = re.compile(r"\S+:[0-9]{1,5}", re.ASCII)
@@ -53,10 +54,18 @@ class Settings:
     """The longest wait between two tries of a clean-up."""
     accepted_hosts: tuple[str, ...] = ()
     """Host names that signed requests may name; none given: every one."""
+    failures_per_s: int = 10
+    """Requests a second from one address that may fail to authenticate, on average; what is over it gets 429."""
+    failures_burst: int = 100
+    """Requests from one address that may fail at once."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Proxies (addresses, networks) that say in `X-Forwarded-For` where a request comes from; nobody else is heard."""
     signature_window_s: int = 300
     """How far a signed date may be from this machine's clock, either way."""
     database: str = ""
     """Where payments are kept: a `postgresql://` URL; none given: an embedded database in the data folder."""
+    worker_silence_s: float = 10.0
+    """How long one of several workers may give no sign of life before it is killed and replaced."""
     pooler: bool = False
     """Whether the database is behind a transaction pooler: then nothing is kept prepared on a connection."""
     distributed: bool = False
@@ -92,7 +101,10 @@ def _value(name: str, value: object, known: Mapping[str, object]) -> object:
         if isinstance(default, bool):
             return value if isinstance(value, bool) else {"true": True, "false": False}[str(value)]
         if isinstance(default, tuple):
-            return tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))  # type: ignore[call-overload]
+            given = tuple(value.split(",")) if isinstance(value, str) else tuple(map(str, value))  # type: ignore[call-overload]
+            if name == "trusted_proxies":
+                return tuple(str(ipaddress.ip_network(each.strip())) for each in given)
+            return given
         if isinstance(default, str):
             fits = value in ("debug", "info", "warning", "error")
             if name == "log_level" and not fits:

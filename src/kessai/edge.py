@@ -35,6 +35,7 @@ from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
+from kessai.limits import Limits, refused
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.payment.authorize import Authorize
@@ -56,7 +57,7 @@ EXPLANATION: Final = "kessai-explain"
 REPLAYED: Final = "kessai-replayed"
 MOST_EXPLAINED: Final = 1_500
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_TOLD_HERE: Final = frozenset({404, 405, 415})
+_TOLD_HERE: Final = frozenset({404, 405, 415, 429})
 """Answers that have no id and no reason of their own to be found by."""
 _KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
 _NEW_PAYMENTS: Final = (Kind.AUTHORIZE, Kind.CREDIT)
@@ -111,6 +112,7 @@ class Edge:
         wall_clock: Callable[[], datetime],
         metrics: Metrics,
         refuses_new_payments: Callable[[], bool],
+        limits: Limits,
         services: Iterable[Service] = (),
     ) -> None:
         """`accepted_hosts` in lower case, None: every one. `refuses_new_payments`: there is no room for them (R-22)."""
@@ -121,6 +123,7 @@ class Edge:
         self._wall_clock = wall_clock
         self._metrics = metrics
         self._refuses_new_payments = refuses_new_payments
+        self._limits = limits
         self._services = {step: service for service in services for step in service.steps}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -193,21 +196,25 @@ class Edge:
         now = self._wall_clock()
         claimed = auth.claim(request)
         if isinstance(claimed, auth.Failure):
-            return self._unauthorized(claimed, self._accounts.find(request.header("v-c-merchant-id") or ""))
+            return self._unauthorized(claimed, self._accounts.find(request.header("v-c-merchant-id") or ""), request)
         account = self._accounts.find(claimed.merchant_id)
         key = account.keys.get(claimed.key_id) if account is not None else None
         if key is not None and claimed.issuer not in (None, key.owner):
             key = None
         verified = auth.verify(request, claimed, key, now, self._hosts, window_s=self._window_s)
         if isinstance(verified, auth.Failure):
-            return self._unauthorized(verified, account)
+            return self._unauthorized(verified, account, request)
         assert account is not None, "a request of an unknown merchant was verified"
+        if wait_s := self._limits.verified(request, account.merchant, verified.key_id, monotonic()):
+            return refused(wait_s)
         if request.method not in ("POST", "PUT", "PATCH"):  # clients send the others again by themselves
             return account, ()
         return account, _repeated(account.merchant, claimed, verified, request, now, self._window_s)
 
-    def _unauthorized(self, failure: auth.Failure, account: Account | None) -> HttpResponse:
-        """The 401; why, for the log always, in a header for test merchants."""
+    def _unauthorized(
+        self, failure: auth.Failure, account: Account | None, guess: HttpRequest | None = None
+    ) -> HttpResponse:
+        """The 401; why, for the log always, in a header for test merchants. The 429 for one guess too many."""
         self._metrics.authentication_failed(failure.reason.value)
         log(
             "authentication.failed",
@@ -216,6 +223,8 @@ class Edge:
             reason=failure.reason.value,
             explanation=failure.explanation,
         )
+        if guess is not None and (wait_s := self._limits.failed(guess, monotonic())):
+            return refused(wait_s)
         may_know = account.merchant.is_test if account is not None else self._accounts.are_all_tests
         headers = {EXPLANATION: failure.explanation} if may_know else {}
         return HttpResponse(401, failure.body, headers)
@@ -428,7 +437,8 @@ async def _read(scope: Scope, receive: Receive) -> HttpRequest | None:
     query = scope["query_string"]
     path = scope["raw_path"].decode("latin-1")
     target = f"{path}?{query.decode('latin-1')}" if query else path
-    return HttpRequest(scope["method"], target, _headers(scope["headers"]), body)
+    peer = scope["client"][0] if scope.get("client") else ""
+    return HttpRequest(scope["method"], target, _headers(scope["headers"]), body, peer)
 
 
 def _headers(received: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

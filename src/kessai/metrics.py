@@ -44,6 +44,7 @@ class Metrics:
         "commit_seconds",
         "commit_writes",
         "exchange_seconds",
+        "limited",
         "outcomes",
         "refused",
         "replays",
@@ -64,6 +65,8 @@ class Metrics:
         self.replays = 0
         self.authentication_failures: dict[str, int] = {}
         """By reason."""
+        self.limited: dict[str, int] = {}
+        """Requests over a limit on their rate (429), by the limit."""
         self.refused = 0
         """New payments turned away because the disk is nearly full (R-22)."""
 
@@ -132,6 +135,9 @@ def _counters(metrics: Metrics) -> Iterator[str]:
     yield from _family("kessai_authentication_failures_total", "Requests of nobody known.", "counter")
     for reason, count in sorted(metrics.authentication_failures.items()):
         yield _line("kessai_authentication_failures_total", {"reason": reason}, count)
+    yield from _family("kessai_limited_total", "Requests over a limit on their rate.", "counter")
+    for limit, count in sorted(metrics.limited.items()):
+        yield _line("kessai_limited_total", {"limit": limit}, count)
 
 
 def _gauges(gauges: Iterable[Gauge]) -> Iterator[str]:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from kessai import admin, demo, health, server, tls
+from kessai import admin, demo, health, server, team, tls
 from kessai.accounts import Refused
 from kessai.app import SANDBOX, CannotOpen, House, open_house
 from kessai.log import log
@@ -82,12 +82,15 @@ async def serve(
             ready = await _ready(house, settings)
             ready["operations"] = [url(server.Settings(), each.getsockname()[1]) for each in operators[:1]]
             _settle_memory()
+            beats: list[asyncio.Task[None]] = []  # to the very end: whoever finishes its work is not hung
 
             def started(port: int) -> None:
                 house.url = url(settings, port)
                 log("gateway.started", url=house.url)
                 try:
                     announce(ready | {"url": house.url})
+                    if place.worker is not None:
+                        beats.append(asyncio.get_running_loop().create_task(team.beat()))
                 except BrokenPipeError:  # whoever read the banner has gone; the gateway stays
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -1,9 +1,12 @@
 """A team: several processes that serve side by side on one port and one PostgreSQL database.
 
-The parent opens no database. It makes sure of the port, starts the workers, starts another one where one dies, passes
-the order to stop on to all of them, and ends when they have. Each worker listens for itself (SO_REUSEPORT) and the
-system shares the connections out; one that is killed takes its own connections with it and nothing else. A worker whose
-parent is gone stops in order: its standard input ends.
+The parent opens no database. It makes sure of the port, starts the workers, starts another one where one dies or hangs,
+passes the order to stop on to all of them, and ends when they have. Each worker listens for itself (SO_REUSEPORT) and
+the system shares the connections out; one that is killed takes its own connections with it and nothing else. A worker
+whose parent is gone stops in order: its standard input ends.
+
+A worker beats on its standard output as long as its event loop turns. The parent counts silence in turns of its own
+loop, so that a machine that slept kills nobody when it wakes.
 """
 
 import asyncio
@@ -28,6 +31,8 @@ LONGEST_WAIT_S: Final = 5.0
 SOUND_S: Final = 10.0
 START_S: Final = 60.0
 """How long a worker may take until it says that it takes requests."""
+BEAT_S: Final = 0.5
+"""How often a worker says that it is well, and how often its parent looks."""
 BEYOND_GRACE_S: Final = 10.0
 """How much longer than its grace a worker may take to stop before it is killed."""
 
@@ -43,6 +48,8 @@ class Team:
     database: str
     settings: server.Settings
     operations_port: int | None
+    silence_s: float = 10.0
+    """How long a worker may say nothing before it is killed."""
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     running: dict[int, Process] = field(default_factory=dict)
 
@@ -95,7 +102,7 @@ class Team:
         while True:
             begun = loop.time()
             process = self.running[index]
-            status = await process.wait()
+            status = await self.watch(index)
             wait_s = FIRST_WAIT_S if loop.time() - begun > SOUND_S else min(wait_s * 2, LONGEST_WAIT_S)
             log("process.died", level="error", worker=index, process=process.pid, status=status)
             await asyncio.sleep(wait_s)
@@ -111,6 +118,28 @@ class Team:
                 log("process.unfit", level="error", worker=index, error=ready["error"])
             else:
                 log("process.replaced", level="warning", worker=index, process=self.running[index].pid)
+
+    async def watch(self, index: int) -> int:
+        """Wait until a worker has ended: its status. One that says nothing for long, as if it hung, is killed."""
+        process = self.running[index]
+        assert process.stdout is not None
+        ended, heard = asyncio.create_task(process.wait()), asyncio.Event()
+        listening = asyncio.create_task(_listen(process.stdout, heard))
+        silent = 0
+        try:
+            while not (await asyncio.wait((ended,), timeout=BEAT_S))[0]:
+                silent = 0 if heard.is_set() else silent + 1
+                heard.clear()
+                # Not by the clock: while this process was stopped, the others may have been too.
+                if silent * BEAT_S >= self.silence_s and process.returncode is None:
+                    log("process.hung", level="error", worker=index, process=process.pid)
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
+                    silent = 0
+            return ended.result()
+        finally:
+            listening.cancel()
+            ended.cancel()
 
     async def end(self) -> None:
         """Tell every worker to stop, wait until all have, kill those that do not."""
@@ -160,6 +189,21 @@ async def serve(team: Team, workers: int, announce: Callable[[Ready], None]) -> 
                 keeper.cancel()
             await asyncio.gather(*keepers, return_exceptions=True)
             await team.end()
+
+
+async def _listen(said: asyncio.StreamReader, heard: asyncio.Event) -> None:
+    while await said.read(4096):
+        heard.set()
+
+
+async def beat() -> None:
+    """Say to whoever started this worker that it is well, for as long as its event loop turns."""
+    out = sys.stdout.fileno()
+    os.set_blocking(out, False)
+    while True:
+        with contextlib.suppress(OSError):  # nobody listens: its end is told by its standard input
+            os.write(out, b".")
+        await asyncio.sleep(BEAT_S)
 
 
 async def _start_all(team: Team, workers: int) -> list[Ready]:

@@ -20,7 +20,7 @@ from tests.acceptance.client import Client, Service
 from tests.conftest import ENGINES
 from tests.houses import Clock
 
-SETTINGS = "acquirer_deadline_s = 0.3\nclean_up_first_s = 0.05\nclean_up_longest_s = 0.2\n"
+SETTINGS = "acquirer_deadline_s = 0.3\nclean_up_first_s = 0.05\nclean_up_longest_s = 0.2\nfailures_burst = 80000\n"
 
 
 @pytest.fixture(scope="package", params=ENGINES)

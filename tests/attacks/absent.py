@@ -25,8 +25,6 @@ ABSENT: Final[Mapping[str, str]] = {
 
 IN_PART: Final[Mapping[str, str]] = {
     "A-15": "a key that was used over plain HTTP is not flagged: it is served on loopback or behind a proxy only",
-    "A-19": "there is no limit on guesses yet (429): each is refused and logged",
-    "A-29": "there is no limit on guesses yet (429): nothing is found",
     "A-49": "there are no fees of merchants: installments, captures and refunds are what is divided",
     "A-60": "there are no webhooks yet to search; a backup is a copy of what is searched",
     "A-112": "there are no passwords, no debugging mode and no live merchants to refuse together",

@@ -305,7 +305,7 @@ def test_a_token_lives_two_minutes_and_is_bound_to_its_body(service: Service, ti
 
 
 def test_ten_guesses_in_a_row_are_refused_one_like_the_other(service: Service, till: Client) -> None:
-    """A-19: what there is of it; the log tells each."""
+    """A-19: a few; the log tells each."""
     wrong = _header(till)
     key, _ = service.secrets[till.merchant]
     read = len(service.logs.getvalue())

@@ -19,6 +19,8 @@ KILLS: Final = {
     "sqlite": int(os.environ.get("KILLS", "100")),
     "postgresql": int(os.environ.get("KILLS_POSTGRESQL", "10")),
 }
+FEWEST_TO_MEET_ALL: Final = 10
+"""So many kills meet requests before, between and after their commits, whatever chance does; fewer may not."""
 SIDE_BY_SIDE: Final = 2
 """Gateways that are killed at the same time, each on a folder and a database of its own."""
 LONGEST_REOPENING_S: Final = 10.0
@@ -37,7 +39,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_a_kill(
             *(
                 killed(
                     tmp_path / str(side),
-                    KILLS[name] // SIDE_BY_SIDE,
+                    max(1, (KILLS[name] + side) // SIDE_BY_SIDE),
                     seed=side + 1,
                     database=postgres.fresh() if name == "postgresql" else "",
                 )
@@ -47,7 +49,8 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_a_kill(
         with capsys.disabled():
             print(f"\nT-1 on {name}: {told(drivers)}")
         met = sum((driver.ledger.stages for driver in drivers), Counter[Stage]())
-        assert set(met) == set(Stage), f"no request was met {set(Stage) - set(met)}"
+        if KILLS[name] >= FEWEST_TO_MEET_ALL:
+            assert set(met) == set(Stage), f"no request was met {set(Stage) - set(met)}"
         assert max(max(driver.served.reopened_s) for driver in drivers) < LONGEST_REOPENING_S
 
     asyncio.run(main())

@@ -1,10 +1,12 @@
 """One cell of the matrix: a house, a line, an acquirer with its book, a fault, and the proof that no money is lost."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kessai import books
@@ -16,7 +18,7 @@ from kessai.app import House
 from kessai.payment.authorize import Authorize
 from kessai.payment.capture import Capture
 from kessai.payment.credit import Credit
-from kessai.payment.lifecycle import Command, Operation, Payment, Status, Transaction
+from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Status, Transaction
 from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
 from kessai.payment.void import Void
@@ -134,17 +136,25 @@ async def play(
     plant: Callable[[House], None] = lambda _house: None,
     *,
     patience_s: float = 30,
+    seed: int = 0,
 ) -> None:
-    """Play one cell; AssertionError or TimeoutError where a promise is broken. `plant` puts a bug into the house."""
+    """Play one cell; AssertionError or TimeoutError where a promise is broken. `plant` puts a bug into the house.
+
+    A seed other than 0 changes when things happen, in which order, and with which of its turns a fault begins.
+    """
+    chance = random.Random(f"{seed} {row.name} {operation}") if seed else None
     async with staged(folder, 0.1 if row.fault is NoSignOn else 2.0) as scene:
         plant(scene.house)
         till, proxy = scene.till, scene.proxy
         commands = [await _prepared(till, operation, number) for number in range(row.at_once)]
         if operation == "return" and row.at_once == 1:
             commands.append(await _prepared(till, operation, 1))
-        await _strike(scene, row, operation)
+        if chance is not None and not row.is_in_step:
+            chance.shuffle(commands)
+        await _strike(scene, row, operation, phase=chance.randrange(60) if chance else 0)
         began = time.monotonic()
-        answers = await asyncio.gather(*(till.do(command) for command in commands))
+        waits = [_some_time(None if row.is_in_step else chance, 0.05) for _ in commands]
+        answers = await asyncio.gather(*map(partial(_do_after, till), commands, waits))
         assert time.monotonic() - began < DEADLINE_S - 1
         done = [answer for answer in answers if isinstance(answer, Transaction)]
         assert len(done) == len(answers)
@@ -156,6 +166,7 @@ async def play(
         async with asyncio.timeout(patience_s):
             while proxy.fault.hits < row.hits:
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(_some_time(chance, 0.3))
         if isinstance(proxy.fault, Overtaken):
             await until(lambda: is_quiet(scene.house), patience_s)  # what overtakes it comes to its end
         if isinstance(proxy.fault, NoSignOn):
@@ -171,13 +182,24 @@ async def play(
         await _works(scene)
 
 
-async def _strike(scene: Scene, row: Row, operation: str) -> None:
+def _some_time(chance: random.Random | None, most_s: float) -> float:
+    return chance.random() * most_s if chance is not None else 0.0
+
+
+async def _do_after(till: Till, command: Command, wait_s: float) -> Transaction | Refusal:
+    if wait_s:
+        await asyncio.sleep(wait_s)
+    return await till.do(command)
+
+
+async def _strike(scene: Scene, row: Row, operation: str, *, phase: int) -> None:
     aims = _WIRE.get(operation, frozenset({operation}))
     if operation in HELD:
         aims |= {"reversal"}
     fault = row.fault(aims)
     if isinstance(fault, Overtaken) and operation in ("reversal", "void"):
         fault = OvertakenUndoing(aims)
+    fault.phase = phase
     scene.proxy.fault = fault
     scene.house.gateway.deadline_s = SILENCE_S if row.is_silent else DEADLINE_S
     if row.name.startswith("F1 "):

@@ -26,11 +26,15 @@ def framed(text: bytes) -> bytes:
 
 
 class Fault:
-    """What happens to messages; this one does nothing to them. `hits` counts those that it would do something to."""
+    """What happens to messages; this one does nothing to them. `hits` counts those that it would do something to.
+
+    Where a fault does several things in turns, `phase` says with which it begins.
+    """
 
     def __init__(self, operations: frozenset[str] = frozenset()) -> None:
         self.operations = operations
         self.hits = 0
+        self.phase = 0
         self.healed = asyncio.Event()
 
     def aims_at(self, message: Message) -> bool:
@@ -122,7 +126,7 @@ class Healthy(Fault):
     """A fault that is none."""
 
     def __init__(self) -> None:
-        self.operations, self.hits = frozenset(), 0
+        self.operations, self.hits, self.phase = frozenset(), 0, 0
 
 
 HEALTHY = Healthy()

@@ -17,7 +17,7 @@ class Silence(Fault):
     """F2: the message, or its answer, is swallowed, in turns."""
 
     async def request(self, line: Line, message: Message) -> None:
-        if self.hits % 2:
+        if (self.hits + self.phase) % 2:
             line.to_acquirer(message)
 
     async def answer(self, line: Line, message: Message, request: Message) -> None: ...
@@ -27,7 +27,7 @@ class HangsUp(Fault):
     """F3: the message arrives, and the line is cut; every other time the acquirer never saw it."""
 
     async def request(self, line: Line, message: Message) -> None:
-        if self.hits % 2:
+        if (self.hits + self.phase) % 2:
             line.to_acquirer(message)
         else:
             line.hang_up()
@@ -75,7 +75,7 @@ class AnotherMessage(Fault):
     """F7: an approval of something else: another STAN, RRN, amount, message type."""
 
     async def answer(self, line: Line, message: Message, request: Message) -> None:
-        self.turn = getattr(self, "turn", -1) + 1
+        self.turn = getattr(self, "turn", self.phase - 1) + 1
         line.to_gateway(message | _OTHERS[self.turn % len(_OTHERS)])
 
 
@@ -83,7 +83,7 @@ class Garbage(Fault):
     """F8: what is no message of this wire."""
 
     async def answer(self, line: Line, message: Message, request: Message) -> None:
-        self.turn = getattr(self, "turn", -1) + 1
+        self.turn = getattr(self, "turn", self.phase - 1) + 1
         garbage = (
             framed(b"\xff\xfe garbage \x00\x01\x02\x03"),
             b"\x00\x00",
@@ -185,6 +185,8 @@ class Row:
     """How often the fault must strike before the line gets well: first tries and what follows them."""
     is_silent: bool = False
     """Whether callers learn it by the deadline, which is short then; of everything else they are told at once."""
+    is_in_step: bool = False
+    """Whether its exchanges must meet it at the same moment, before anything follows the first of them."""
     counts: tuple[str, ...] = ()
     """What the link must have counted in the end: one of these. A repeat under way takes a late answer for its own."""
 
@@ -211,7 +213,7 @@ ROWS: Final[Mapping[str, Row]] = {
         Row(name="F8 says garbage", fault=Garbage, at_once=2, hits=7),
         Row(name="F9 a byte at a time", is_silent=True, fault=Slow, hits=2),
         Row(name="F10 answers in another order", fault=OtherOrder, at_once=2, held=(_A,), moved=(_A,), hits=2),
-        Row(name="F11 says that it has trouble", fault=Trouble, at_once=3, held=(_D, _D, _U), hits=4),
+        Row(name="F11 says that it has trouble", fault=Trouble, at_once=3, held=(_D, _D, _U), hits=4, is_in_step=True),
         Row(name="F12 is asked to undo what has not arrived", is_silent=True, fault=Overtaken, at_once=2, hits=2),
         Row(name="F13 signs nobody on", fault=NoSignOn, held=(_F,), moved=(_F,), hits=0),
         Row(name="F14 floods", fault=Flood),

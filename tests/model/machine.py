@@ -25,7 +25,7 @@ from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
 from kessai.payment.void import Void
 from kessai.storage.payments import Answer
-from kessai.storage.queue import JobDone
+from kessai.storage.queue import ClaimJob, JobDone, Queue
 from tests.houses import VISA
 from tests.model.shop import APPROVED, DECLINED, HOLD_DAYS, UNKNOWN, Move, Paid, Shop
 
@@ -285,9 +285,11 @@ class Machine(RuleBasedStateMachine):
         """Every job until it is done, as the worker would."""
         database, of = self.house.database, {"merchant_id": self.merchant.id}
         for _ in range(5):
-            for identifier, _kind, transaction_id, *_ in await database.read("jobs_of", of):
-                if await reversals.clean_up(self.house.gateway, self.merchant, transaction_id):
-                    await database.write(JobDone(self.merchant.id, identifier))
+            for job in await Queue(database).all(self.merchant.id):
+                until = self.house.clock() + timedelta(minutes=1)
+                assert await database.write(ClaimJob(merchant_id=self.merchant.id, job=job, until=until))
+                if await reversals.clean_up(self.house.gateway, self.merchant, job.transaction_id):
+                    assert await database.write(JobDone(merchant_id=self.merchant.id, id=job.id, until=until))
         assert not await database.read("jobs_of", of), "something stays unknown for ever"
 
     def _gateways_own(self, paid: Paid) -> list[int]:

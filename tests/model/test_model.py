@@ -45,4 +45,4 @@ def test_the_gateway_and_a_small_model_agree_after_every_operation(tmp_path: Pat
     """T-8, P2, P4, P5, P8, R-6, R-10: status, amounts, what is left, the books, refusals, replays, settlements."""
     with staged(tmp_path) as stage:
         run_state_machine_as_test(lambda: Machine(stage), settings=MANY)  # type: ignore[arg-type] # a factory will do
-        assert next(stage.numbers) > MANY.max_examples
+        assert next(stage.numbers) >= MANY.max_examples

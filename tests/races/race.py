@@ -176,11 +176,12 @@ async def run_cut_offs(tills: Sequence[Till], barrier: Barrier, clock: Clock, ro
     cut-off has been.
     """
     done = collected = 0
+    at_once = min(AT_ONCE, max(1, rounds // 3))  # few rounds are played in each way too
     while done < rounds:
-        batch = min(AT_ONCE, rounds - done)
+        batch = min(at_once, rounds - done)
         sales = await asyncio.gather(*(tills[0].authorize(WHOLE, capture=True) for _ in range(batch)))
         clock.moved += timedelta(seconds=1)
-        way = done // AT_ONCE % 3
+        way = done // at_once % 3
         barrier.expect_cut_off((sale.id for sale in sales[: batch * way // 2]), after=way == 2)
         told, made = await asyncio.gather(
             asyncio.gather(*(tills[0].do(Void(target=sale.id)) for sale in sales)),

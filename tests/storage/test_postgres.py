@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from tests.postgres import Server
 
 from kessai.payment.capture import Capture
 from kessai.payment.lifecycle import Operation, Payment, Refusal, Status, Transaction
+from kessai.storage import postgres as module
 from kessai.storage.database import CommitUnknown, DatabaseError, Failure, Unavailable, Write
 from kessai.storage.failures import BY_NAME, BY_STATE, failure_of
 from kessai.storage.lane import Lane
 from kessai.storage.merchants import SettledUntil
+from kessai.storage.nodes import RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.queue import ClaimJob, DriveJob, JobLater, Queue
@@ -151,6 +153,94 @@ def test_a_distributed_database_gets_batches_of_one_merchant(monkeypatch: pytest
     asyncio.run(main())
 
 
+# ---- rows that somebody else has
+
+
+@asynccontextmanager
+async def held(url: str, payments: list[int]) -> AsyncIterator[None]:
+    """Somebody with the database's own tools keeps the rows of some payments locked."""
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            locked = await connection.fetch("SELECT id FROM payments WHERE id = ANY($1) FOR UPDATE", payments)
+            assert len(locked) == len(payments)
+            yield
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_locked_rows_cost_their_neighbours_a_moment_each_and_all_of_them_a_bounded_time(pooled: bool) -> None:
+    """R-12: fifteen locked payments in one batch with five that are free; before, each took a second more."""
+
+    async def main() -> None:
+        url = postgres.fresh()
+        async with engine(url, pooled=pooled) as store:
+            roots = [intent(number) for number in range(1, 21)]
+            await asyncio.gather(*map(store.write, roots))
+            captures = [intent(100 + root.payment.id, payment=root.payment) for root in roots]
+            async with held(url, list(range(1, 16))):
+                begun = time.monotonic()
+                results = await asyncio.gather(*map(store.write, captures), return_exceptions=True)
+                assert time.monotonic() - begun < 8
+            assert [type(result) for result in results[:15]] == [Unavailable] * 15
+            assert results[15:] == [None] * 5
+            assert await asyncio.gather(*map(store.write, captures[:15])) == [None] * 15, "they are patient again"
+
+    asyncio.run(main())
+
+
+def test_more_locked_rows_than_there_is_time_for_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-12: what has not begun when the time for all is over is not begun at all."""
+    monkeypatch.setattr(module, "APART_S", 0.2)
+
+    async def main() -> None:
+        url = postgres.fresh()
+        async with engine(url) as store:
+            roots = [intent(number) for number in range(1, 41)]
+            await asyncio.gather(*map(store.write, roots))
+            captures = [intent(100 + root.payment.id, payment=root.payment) for root in roots]
+            async with held(url, list(range(1, 41))):
+                results = await asyncio.gather(*map(store.write, captures), return_exceptions=True)
+            told = {str(result) for result in results}
+            assert told == {"somebody else has its rows", "too many wait for rows that somebody else has"}
+            assert len(await Payments(store).page("m", 0, 100)) == 40
+
+    asyncio.run(main())
+
+
+def test_a_lease_is_renewed_before_everything_that_waits() -> None:
+    """R-4, R-32: behind a batch with locked rows, its own process's renewal comes first."""
+
+    async def main() -> None:
+        url = postgres.fresh()
+        async with engine(url) as store:
+            store._writers[1].is_idle = False  # there is one connection to wait for
+            node = await store.write(TakeNode(LEASE, "here"))
+            assert node is not None
+            roots = [intent(number) for number in range(1, 11)]
+            await asyncio.gather(*map(store.write, roots))
+            order: list[str] = []
+
+            async def write(name: str, what: Write[object]) -> None:
+                with suppress(Unavailable):
+                    await store.write(what)
+                order.append(name)
+
+            async with held(url, list(range(1, 11))):
+                locked = [intent(100 + root.payment.id, payment=root.payment) for root in roots]
+                tasks = [asyncio.create_task(write("locked", each)) for each in locked]
+                await asyncio.sleep(0.2)
+                tasks += [asyncio.create_task(write("other", intent(200 + number))) for number in range(5)]
+                tasks += [asyncio.create_task(write("settled", SettledUntil("m", NOW))) for _ in range(5)]
+                await asyncio.sleep(0)
+                tasks.append(asyncio.create_task(write("renewed", RenewNode(node, LEASE))))
+                await asyncio.gather(*tasks)
+            assert order == ["locked"] * 10 + ["renewed"] + ["other"] * 5 + ["settled"] * 5
+
+    asyncio.run(main())
+
+
 # ---- claims
 
 
@@ -228,7 +318,7 @@ def test_a_job_is_claimed_by_one_worker(tmp_path: Path) -> None:
             claim = ClaimJob(merchant_id="m", job=due, until=NOW + timedelta(seconds=30))
             assert sorted(await asyncio.gather(one.write(claim), other.write(claim))) == [False, True]
             assert await Queue(one).due("m", NOW) == []
-            await one.write(JobLater(merchant_id="m", id=5, run_at=NOW, parked=True))
+            assert await one.write(JobLater(merchant_id="m", id=5, until=claim.until, run_at=NOW, parked=True))
             assert [found.state for found in await Queue(one).parked("m")] == ["parked"]
             assert await one.write(DriveJob("m", 5, NOW))
             assert [found.attempts for found in await Queue(one).due("m", NOW)] == [0]

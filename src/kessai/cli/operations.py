@@ -78,7 +78,13 @@ def serve(
     if workers > 1:
         if not url:
             raise server.CannotServe("Several workers need PostgreSQL: the embedded database has one writer")
-        crew = team.Team(folder=data, database=url, settings=serving_on, operations_port=operations_port)
+        crew = team.Team(
+            folder=data,
+            database=url,
+            settings=serving_on,
+            operations_port=operations_port,
+            silence_s=settings.worker_silence_s,
+        )
         server.run(team.serve(crew, workers, announce))
         return
     place = serving.Place(database=url or None, operations_port=operations_port, worker=worker)

@@ -36,6 +36,8 @@ class HttpRequest(Struct, frozen=True, dict=True):
     headers: tuple[tuple[str, str], ...]
     """Names in lower case, values as latin-1 text, in the order received."""
     body: bytes = b""
+    peer: str = ""
+    """The address at the other end of the connection, which may be a proxy's."""
 
     @lazy
     def path(self) -> str:

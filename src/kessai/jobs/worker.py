@@ -93,7 +93,7 @@ class Worker:
                     return
                 until = self._now() + timedelta(seconds=CLAIMED_S + 2 * self._gateway.deadline_s)
                 if await self._gateway.database.write(ClaimJob(merchant_id=merchant.id, job=job, until=until)):
-                    await self._attempt(merchant, job)
+                    await self._attempt(merchant, job, until)
 
     def _now(self) -> datetime:
         """The clock; after it went back, its latest time and what has really passed since (R-13)."""
@@ -102,7 +102,8 @@ class Worker:
         self._latest_s = now_s
         return self._latest
 
-    async def _attempt(self, merchant: Merchant, job: Due) -> None:
+    async def _attempt(self, merchant: Merchant, job: Due, until: datetime) -> None:
+        """Try a job that is this worker's until `until`; after that its row is not touched: another one has it."""
         assert job.kind == CLEAN_UP, f"no job is called {job.kind}"
         try:
             is_done = await reversals.clean_up(self._gateway, merchant, job.transaction_id)
@@ -110,7 +111,8 @@ class Worker:
             log("job.fault", level="error", job=ids.show(job.id), kind=job.kind, error=type(error).__name__)
             is_done = False
         if is_done:
-            await self._gateway.database.write(JobDone(merchant.id, job.id))
+            done = JobDone(merchant_id=merchant.id, id=job.id, until=until)
+            self._overtaken(job, is_ours=await self._gateway.database.write(done))
             return
         wait_s = min(self._first_wait_s * 2 ** min(job.attempts, 30), self._longest_wait_s)
         is_parked = job.attempts + 1 >= MOST_TRIES
@@ -123,9 +125,13 @@ class Worker:
             parked=is_parked,
         )
         run_at = self._now() + timedelta(seconds=wait_s)
-        await self._gateway.database.write(
-            JobLater(merchant_id=merchant.id, id=job.id, run_at=run_at, parked=is_parked)
-        )
+        later = JobLater(merchant_id=merchant.id, id=job.id, until=until, run_at=run_at, parked=is_parked)
+        self._overtaken(job, is_ours=await self._gateway.database.write(later))
+
+    @staticmethod
+    def _overtaken(job: Due, *, is_ours: bool) -> None:
+        if not is_ours:
+            log("job.overtaken", level="warning", job=ids.show(job.id), kind=job.kind)
 
     async def _round(self) -> None:
         settled = {row.id: row.settled_until for row in await self._rows.all()}

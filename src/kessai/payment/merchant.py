@@ -51,6 +51,12 @@ class Terms:
     exact_repeat: Literal["by-mode", "answer", "refuse", "allow"] = "by-mode"
     """What the exact repeat of a signed request gets: the stored answer, a refusal, or another execution. By mode: live
     merchants get the answer, test merchants another execution, since two wanted requests of one second look alike."""
+    rate_limit: Literal["by-mode", "on", "off"] = "by-mode"
+    """Whether the rate of requests is limited. By mode: that of live merchants is, that of test merchants is not."""
+    requests_per_s: int = 100
+    """Requests a second of one key, on average; what is over it gets 429. Each of several workers counts for itself."""
+    requests_burst: int = 200
+    """Requests of one key that may come at once."""
     review_avs: frozenset[str] = frozenset({"N"})
     """Address results that put an approved authorization into review."""
     cutoff: str = "23:00"
@@ -65,16 +71,18 @@ class Terms:
     def __post_init__(self) -> None:
         if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", self.cutoff, re.ASCII) is None:
             raise ValueError("cutoff is a time of day as HH:MM")
-        for name, most in _MOST.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} is from 0 to {most}")
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} is from {least} to {most}")
 
 
-_MOST: Final = {
-    "authorization_days": 3_650,
-    "return_days": 3_650,
-    "unique_transaction_id_days": 3_650,
-    "unique_reference_minutes": 525_600,
+_BOUNDS: Final = {
+    "authorization_days": (0, 3_650),
+    "return_days": (0, 3_650),
+    "unique_transaction_id_days": (0, 3_650),
+    "unique_reference_minutes": (0, 525_600),
+    "requests_per_s": (1, 1_000_000),
+    "requests_burst": (1, 1_000_000),
 }
 
 
@@ -92,6 +100,12 @@ class Merchant:
         """`answer`, `refuse` or `allow` (R-52)."""
         by_mode = "allow" if self.mode is Mode.TEST else "answer"
         return by_mode if self.terms.exact_repeat == "by-mode" else self.terms.exact_repeat
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the rate of its requests is limited (R-59)."""
+        wanted = self.terms.rate_limit
+        return wanted == "on" or (wanted == "by-mode" and self.mode is Mode.LIVE)
 
     @property
     def is_test(self) -> bool:

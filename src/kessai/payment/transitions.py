@@ -126,11 +126,11 @@ def _open_root(payment: Payment, root: Transaction) -> State:
 
 def _authorization(payment: Payment, now: datetime) -> State:
     if payment.authorized == 0:
-        return State.REVERSED if any(True for _ in payment.followers(Operation.REVERSAL)) else State.VERIFIED
+        return State.REVERSED if payment.followers(Operation.REVERSAL) else State.VERIFIED
     if payment.held == 0:
         if payment.captured:
             return State.CAPTURED_AND_SETTLED if payment.has_settled else State.CAPTURED
-        expired = any(True for _ in payment.followers(Operation.EXPIRE))
+        expired = payment.followers(Operation.EXPIRE)
         return State.EXPIRED if expired else State.REVERSED
     if payment.expires_at is not None and now >= payment.expires_at:
         return State.EXPIRED

@@ -16,8 +16,12 @@ from kessai.storage.failures import STALE
 STATEMENT_S: Final = 1.5
 CONNECT_S: Final = 1.0
 
+LOCK_MS: Final = 1000
+IMPATIENT_LOCK_MS: Final = 50
+"""How long a statement waits for rows that somebody else has; and where others wait for this very connection."""
+
 _PINNED: Final = (
-    "BEGIN; SET LOCAL statement_timeout = 1400; SET LOCAL lock_timeout = 1000; "
+    "BEGIN; SET LOCAL statement_timeout = 1400; SET LOCAL lock_timeout = {}; "
     "SET LOCAL idle_in_transaction_session_timeout = 3000"
 )
 """What a transaction behind a pooler begins with: there are no settings of a session."""
@@ -25,7 +29,7 @@ _SESSION: Final[Mapping[str, str]] = {
     "application_name": "kessai",
     "jit": "off",
     "statement_timeout": "1400",
-    "lock_timeout": "1000",
+    "lock_timeout": str(LOCK_MS),
     "plan_cache_mode": "force_generic_plan",
     # Every statement goes by keys. The planner must not think otherwise while tables are small: its plans are kept.
     "enable_seqscan": "off",
@@ -51,6 +55,7 @@ class Lane:
         self._connection: asyncpg.Connection | None = None
         self._statements: dict[str, Any] = {}
         self._warning = ""
+        self._lock_ms = LOCK_MS
         self.is_idle = True
 
     @property
@@ -69,6 +74,7 @@ class Lane:
         connection.add_termination_listener(self._terminated)
         connection.add_log_listener(self._noticed)
         self._statements = {}
+        self._lock_ms = LOCK_MS
         self._connection = connection
 
     def drop(self, *, has_hung: bool = False) -> None:
@@ -91,7 +97,9 @@ class Lane:
         if message.severity == "WARNING":
             self._warning = str(message.message)
 
-    async def run(self, query: str, values: Values, limit_s: float = STATEMENT_S) -> list[Row]:
+    async def run(
+        self, query: str, values: Values, limit_s: float = STATEMENT_S, *, lock_ms: int = LOCK_MS
+    ) -> list[Row]:
         """Rows of a statement, committed. Unavailable: not sent. CommitUnknown: done, and perhaps not kept."""
         connection = self._connection
         if connection is None or connection.is_closed():
@@ -102,8 +110,11 @@ class Lane:
         timer = asyncio.get_running_loop().call_later(limit_s, self._give_up)
         try:
             if self._pooled:
-                rows = await self._pinned(connection, known.sql, arguments)
+                rows = await self._pinned(connection, known.sql, arguments, lock_ms)
             else:
+                if lock_ms != self._lock_ms:
+                    await connection.execute(f"SET lock_timeout = {lock_ms:d}")
+                    self._lock_ms = lock_ms
                 statement = self._statements.get(query)
                 if statement is None:
                     statement = await self._prepare(connection, query, known.sql)
@@ -129,9 +140,11 @@ class Lane:
         self._statements[query] = statement
         return statement
 
-    async def _pinned(self, connection: asyncpg.Connection, sql: str, arguments: tuple[object, ...]) -> Any:
+    async def _pinned(
+        self, connection: asyncpg.Connection, sql: str, arguments: tuple[object, ...], lock_ms: int
+    ) -> Any:
         """A pooler gives a server to a transaction: its two round trips have to be in one."""
-        await connection.execute(_PINNED)
+        await connection.execute(_PINNED.format(lock_ms))
         try:
             rows = await connection.fetch(sql, *arguments)
         except BaseException:

@@ -38,10 +38,11 @@ class Merchants:
         self._read = database.read
 
     async def all(self) -> list[MerchantRow]:
-        return [
-            MerchantRow(id=row[0], personality=row[1], mode=row[2], terms=row[3], settled_until=from_ms(row[4]))
-            for row in await self._read("all_merchants", {})
-        ]
+        return list(map(_merchant, await self._read("all_merchants", {})))
+
+    async def find(self, merchant_id: str) -> MerchantRow | None:
+        rows = await self._read("merchant_row", {"id": merchant_id})
+        return _merchant(rows[0]) if rows else None
 
     async def keys(self, merchant_id: str) -> list[KeyRow]:
         return [
@@ -63,6 +64,10 @@ class Merchants:
 
     async def keysets(self, merchant_id: str) -> dict[str, bytes]:
         return {row[0]: bytes(row[1]) for row in await self._read("keysets", {"merchant_id": merchant_id})}
+
+
+def _merchant(row: Row) -> MerchantRow:
+    return MerchantRow(id=row[0], personality=row[1], mode=row[2], terms=row[3], settled_until=from_ms(row[4]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +139,15 @@ class RevokeKey:
 
 @dataclass(frozen=True, slots=True)
 class SetMerchant:
-    """False: there is no such merchant."""
+    """Mode and terms of a merchant that is as it was read. False: somebody else has changed it since."""
 
-    merchant_id: str
+    seen: MerchantRow
     mode: str
     terms: str
 
     def values(self) -> dict[str, object]:
-        return {"id": self.merchant_id, "mode": self.mode, "terms": self.terms}
+        seen: dict[str, object] = {"id": self.seen.id, "seen_mode": self.seen.mode, "seen_terms": self.seen.terms}
+        return seen | {"mode": self.mode, "terms": self.terms}
 
     def apply(self, run: Run) -> bool:
         return _counted(run, run("set_merchant", self.values()))

@@ -32,12 +32,14 @@ from kessai.storage.database import (
 )
 from kessai.storage.failures import failure_of
 from kessai.storage.group import Linger, Waiting, deliver
-from kessai.storage.lane import Lane
+from kessai.storage.lane import IMPATIENT_LOCK_MS, LOCK_MS, Lane
 from kessai.storage.together import MOST, Then, Together, merchant_of, place_of, plan_of
 from kessai.storage.writes import Conflict
 
 RECONNECT_S: Final = 0.25
 PROBE_S: Final = 0.25
+APART_S: Final = 1.0
+"""How long the writes of a batch that failed may take one by one, all together."""
 TRIES: Final = 6
 """Of a lone write that lost a race which its statement could not see."""
 CANNOT_CONNECT: Final = (
@@ -185,7 +187,8 @@ class Postgres:
         if self._distributed:
             touches |= {("merchant", merchant_of(write))} if plan.most == 1 else set()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Queued(write, future, plan=plan, touches=touches))
+        place = 0 if plan.goes_first else len(self._waiting)
+        self._waiting.insert(place, _Queued(write, future, plan=plan, touches=touches))
         self._linger.schedule()
         result = await future
         if isinstance(result, Then):  # what the holder of a claim was told: found by a write that locks (R-9)
@@ -242,11 +245,13 @@ class Postgres:
         deliver(batch, results)
         self._is_free(lane)
 
-    async def _together(self, lane: Lane, plan: Together[Any], writes: Sequence[Write[Any]]) -> Sequence[object]:
+    async def _together(
+        self, lane: Lane, plan: Together[Any], writes: Sequence[Write[Any]], lock_ms: int = LOCK_MS
+    ) -> Sequence[object]:
         """Results in order; an exception in a place means that this write was not done, or may not have been."""
         begun = time.perf_counter()
         try:
-            rows = await lane.run(plan.query, plan.values(writes))
+            rows = await lane.run(plan.query, plan.values(writes), lock_ms=lock_ms)
         except Unavailable as error:
             return [error] * len(writes)
         except CommitUnknown as error:
@@ -263,13 +268,29 @@ class Postgres:
             if len(writes) == 1 and isinstance(error, asyncpg.LockNotAvailableError | asyncpg.QueryCanceledError):
                 return [Unavailable("somebody else has its rows")]
             if len(writes) == 1:
-                return [await self._again(lane, plan, writes[0], error)]
-            # One is bad, or lost a race: the others must not suffer.
-            return [(await self._together(lane, plan, [write]))[0] for write in writes]
+                return [await self._again(lane, plan, writes[0], error, lock_ms)]
+            return await self._apart(lane, plan, writes)
         self.observe(len(writes), time.perf_counter() - begun)
         return plan.results(rows, writes)
 
-    async def _again(self, lane: Lane, plan: Together[Any], write: Write[Any], error: Exception) -> object:
+    async def _apart(self, lane: Lane, plan: Together[Any], writes: Sequence[Write[Any]]) -> Sequence[object]:
+        """One of them is bad, lost a race, or wants rows that somebody has: the others must not suffer.
+
+        Nor may those behind them: each waits a moment for its rows only, and what has not begun when the time for all
+        is over is told so.
+        """
+        end = time.monotonic() + APART_S
+        results: list[object] = []
+        for write in writes:
+            if time.monotonic() < end:
+                results += await self._together(lane, plan, [write], IMPATIENT_LOCK_MS)
+            else:
+                results.append(Unavailable("too many wait for rows that somebody else has"))
+        return results
+
+    async def _again(
+        self, lane: Lane, plan: Together[Any], write: Write[Any], error: Exception, lock_ms: int
+    ) -> object:
         """A lone write after an error that undid it."""
         for turn in range(TRIES):
             failure = failure_of(error)
@@ -284,7 +305,7 @@ class Postgres:
                 return plan.raced()
             await asyncio.sleep(0.005 * 2**turn if turn else 0)
             try:
-                return plan.results(await lane.run(plan.query, plan.values([write])), [write])[0]
+                return plan.results(await lane.run(plan.query, plan.values([write]), lock_ms=lock_ms), [write])[0]
             except DatabaseError as known:
                 return known
             except Exception as other:

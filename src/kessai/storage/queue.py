@@ -63,33 +63,38 @@ class ClaimJob:
         return bool(run("claim_job", self.values()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobDone:
+    """False: the claim until `until` has lapsed, and the job is not this worker's any more."""
+
     merchant_id: str
     id: int
+    until: datetime
 
     def values(self) -> dict[str, object]:
-        return {"merchant_id": self.merchant_id, "id": self.id}
+        return {"merchant_id": self.merchant_id, "id": self.id, "until": to_ms(self.until)}
 
-    def apply(self, run: Run) -> None:
-        run("job_done", self.values())
+    def apply(self, run: Run) -> bool:
+        return bool(run("job_done", self.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLater:
-    """Try again at `run_at`; parked jobs wait for a person."""
+    """Try again at `run_at`; parked jobs wait for a person. False: as with `JobDone`."""
 
     merchant_id: str
     id: int
+    until: datetime
     run_at: datetime
     parked: bool = False
 
     def values(self) -> dict[str, object]:
         state = "parked" if self.parked else "waiting"
-        return {"merchant_id": self.merchant_id, "id": self.id, "run_at": to_ms(self.run_at), "state": state}
+        claim = {"merchant_id": self.merchant_id, "id": self.id, "until": to_ms(self.until)}
+        return claim | {"run_at": to_ms(self.run_at), "state": state}
 
-    def apply(self, run: Run) -> None:
-        run("job_later", self.values())
+    def apply(self, run: Run) -> bool:
+        return bool(run("job_later", self.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ class Together(Generic[W]):
     results: Callable[[Sequence[Row], Sequence[W]], Sequence[object]]
     touches: Callable[[W], Iterable[object]] = lambda _: ()
     most: int = 1
+    goes_first: bool = False
+    """Whether it waits for no other write: a lease that is not renewed takes the whole process's work away."""
     raced: type[Exception] | None = None
     """What a lone write learns when its statement undid itself on purpose; None: it is tried again."""
 
@@ -292,8 +294,8 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     Happened: Together("remember", _remember, _nothing),
     Transmit: Together("collect", _collect, lambda _rows, _writes: [True], raced=Raced),
     ClaimJob: Together("claim_job", _alone, _done),
-    JobDone: Together("job_done", _alone, _nothing),
-    JobLater: Together("job_later", _alone, _nothing),
+    JobDone: Together("job_done", _alone, _done),
+    JobLater: Together("job_later", _alone, _done),
     DriveJob: Together("drive_job", _alone, _done),
     HurryJobs: Together("hurry_jobs", _alone, _nothing),
     AddMerchant: Together("add_merchant", _add_merchant, _done),
@@ -301,8 +303,8 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     RevokeKey: Together("revoke_key", _alone, _done),
     SetMerchant: Together("set_merchant", _alone, _done),
     SettledUntil: Together("settled_until", _alone, _nothing),
-    TakeNode: Together("take_node", _alone, _number),
-    RenewNode: Together("renew_node", _alone, _done),
+    TakeNode: Together("take_node", _alone, _number, goes_first=True),
+    RenewNode: Together("renew_node", _alone, _done, goes_first=True),
     ReleaseNode: Together("release_node", _alone, _nothing),
 }
 """Every kind of write that the production engine takes."""

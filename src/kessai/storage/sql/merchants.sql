@@ -1,6 +1,9 @@
 -- all_merchants --
 SELECT id, personality, mode, terms, settled_until FROM merchants ORDER BY id;
 
+-- merchant_row --
+SELECT id, personality, mode, terms, settled_until FROM merchants WHERE id = :id;
+
 -- add_merchant --
 INSERT INTO merchants (id, personality, mode, terms, settled_until, created_at)
 VALUES (:id, :personality, :mode, :terms, :settled_until, :created_at)
@@ -8,7 +11,10 @@ ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
 -- set_merchant --
-UPDATE merchants SET terms = :terms, mode = :mode WHERE id = :id RETURNING id;
+-- None back: somebody else changed the merchant since it was read.
+UPDATE merchants SET terms = :terms, mode = :mode
+ WHERE id = :id AND terms = :seen_terms AND mode = :seen_mode
+RETURNING id;
 
 -- settled_until --
 UPDATE merchants SET settled_until = :settled_until WHERE id = :id;

@@ -8,10 +8,16 @@ SELECT id, kind, transaction_id, attempts, run_at FROM jobs
  ORDER BY run_at, id LIMIT 100;
 
 -- job_done --
-DELETE FROM jobs WHERE merchant_id = :merchant_id AND id = :id;
+-- None back: the claim has lapsed, and the job is another worker's, or waits for one.
+DELETE FROM jobs
+ WHERE merchant_id = :merchant_id AND id = :id AND state = 'claimed' AND run_at = :until
+RETURNING id;
 
 -- job_later --
-UPDATE jobs SET run_at = :run_at, attempts = attempts + 1, state = :state WHERE merchant_id = :merchant_id AND id = :id;
+-- None back: as above.
+UPDATE jobs SET run_at = :run_at, attempts = attempts + 1, state = :state
+ WHERE merchant_id = :merchant_id AND id = :id AND state = 'claimed' AND run_at = :until
+RETURNING id;
 
 -- jobs_of --
 SELECT id, kind, transaction_id, state, run_at, attempts FROM jobs WHERE merchant_id = :merchant_id ORDER BY id;

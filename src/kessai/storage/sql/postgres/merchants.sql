@@ -46,7 +46,9 @@ SELECT id FROM revoked;
 
 -- set_merchant --
 WITH altered AS (
-    UPDATE merchants SET terms = :terms, mode = :mode WHERE id = :id RETURNING id
+    UPDATE merchants SET terms = :terms, mode = :mode
+     WHERE id = :id AND terms = :seen_terms AND mode = :seen_mode
+    RETURNING id
 ), counted AS (
     INSERT INTO changes (id, version) SELECT 1, 1 FROM altered
     ON CONFLICT (id) DO UPDATE SET version = changes.version + 1
