@@ -28,6 +28,7 @@ from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
+from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
 from kessai.vault import KeyEncryptionKey, Vault
 
@@ -78,6 +79,7 @@ class House:
             wall_clock=utc_now,
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
+            services=(TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),),
         )
 
     async def close(self) -> None:
