@@ -1,6 +1,7 @@
 """Token requests that are sent again, at the same moment, or by strangers: one result, and nobody else's."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from functools import partial
 
@@ -95,6 +96,30 @@ def test_a_key_sent_many_times_at_once_makes_one_customer(shop: Client) -> None:
     assert sum("kessai-replayed" not in reply.headers for reply in replies) == 1
 
 
+# ---- the same signed request twice
+
+
+def twice(client: Client, method: str, path: str, document: Json) -> tuple[Reply, Reply]:
+    body = json.dumps(document).encode()
+    headers = client.signed(method, path, body) | {"content-type": "application/json"}
+    return client.send(method, path, body, headers), client.send(method, path, body, headers)
+
+
+def test_the_same_signed_request_is_answered_or_refused_as_the_merchant_wants(service: Service) -> None:
+    """R-52."""
+    allowing = service.merchant("tokens_allow", exact_repeat="allow")
+    first, second = twice(allowing, "POST", CUSTOMERS, {})
+    assert (first.status, second.status) == (201, 201)
+    assert first.id != second.id
+    answering = service.merchant("tokens_answer", exact_repeat="answer")
+    first, second = twice(answering, "POST", CUSTOMERS, {})
+    assert (second.status, second.body) == (first.status, first.body)
+    assert second.headers["kessai-replayed"] == "true"
+    refusing = service.merchant("tokens_refuse", exact_repeat="refuse")
+    first, second = twice(refusing, "POST", NUMBERS, {"card": {"number": fresh_pan()}})
+    assert (first.status, second.status) == (201, 401)
+
+
 # ---- races
 
 
@@ -106,9 +131,7 @@ def test_of_two_patches_over_one_etag_one_wins(filed: Filed, round_: int) -> Non
     def rename(title: str) -> Reply:
         return filed.shop.call("PATCH", filed.path, {"objectInformation": {"title": title}}, etag)
 
-    replies = at_once(
-        *[lambda document=document: filed.shop.call("PATCH", filed.path, document, etag) for document in titles]
-    )  # type: ignore[misc]
+    replies = at_once(*[partial(rename, title) for title in titles])
     assert sorted(reply.status for reply in replies) == [200, 412]
     winner = next(reply for reply in replies if reply.status == 200)
     assert filed.read() == winner.json
