@@ -90,7 +90,8 @@ def test_every_setting_is_documented() -> None:
 def test_every_table_of_the_wire_is_documented() -> None:
     assert {".".join(path) for _, field in wire.rows() for path in field.paths} <= _quoted(_reference("fields"))
     assert {row.path for row in members()} <= _quoted(_reference("members"))
-    assert {row.path for row in (*ROUTES, *token_routes.ROUTES)} <= _quoted(_reference("routes"))
+    paths = {row.path for row in ROUTES} | {row.path for row in token_routes.ROUTES}
+    assert paths <= _quoted(_reference("routes"))
     assert {row.path for rows in token_members.MEMBERS.values() for row in rows} <= _quoted(_reference("members"))
     assert {fault.type for fault in token_faults.FAULTS.values()} <= _quoted(_reference("errors"))
     errors = _quoted(_reference("errors"))
