@@ -70,11 +70,9 @@ def _through_every_token(till: Client) -> None:
     secret = {"securityCode": CODE, "expirationMonth": "12", "expirationYear": "2031"}
     numbers: dict[str, Json] = {each: {"card": {"number": each, **secret}} for each in (STORED, *PANS)}
     numbers[ACCOUNT] = {"bankAccount": {"number": ACCOUNT, "routingNumber": "071923284"}}
-    noted = {
-        "objectInformation": {"title": ORDER, "comment": int(ORDER)},
-        "clientReferenceInformation": {"code": ORDER},
-    }
-    noted["merchantDefinedInformation"] = [{"name": "data1", "value": ORDER}]  # type: ignore[assignment]
+    noted: Json = {"objectInformation": {"title": ORDER, "comment": int(ORDER)}}
+    noted |= {"clientReferenceInformation": {"code": ORDER}}
+    noted |= {"merchantDefinedInformation": [{"name": "data1", "value": ORDER}]}
     named = {"billTo": {"firstName": ORDER, "address1": ORDER, "company": ORDER}}
     customer = till.post("/tms/v2/customers", noted).id
     for digits, document in numbers.items():
@@ -86,17 +84,15 @@ def _through_every_token(till: Client) -> None:
         for place in (path, "/tms/v1/paymentinstruments"):
             for refers in ({"id": number}, document):
                 card = till.post(place, kind | named | {"instrumentIdentifier": refers}, Idempotency_Key=digits).id
-                till.call(
-                    "PATCH", f"{place}/{card}", kind | named | {"instrumentIdentifier": document, "default": True}
-                )
+                again = {"instrumentIdentifier": document, "default": True}
+                till.call("PATCH", f"{place}/{card}", kind | named | again)
                 till.call("GET", f"{place}/{card}")
             till.post(place, kind | {"instrumentIdentifier": {"id": digits}})
         till.call("PATCH", f"/tms/v1/instrumentidentifiers/{number}", document)
         till.call("PATCH", f"/tms/v1/instrumentidentifiers/{number}", {"previousTransactionId": digits} | named)
-        till.call("GET", f"/tms/v1/instrumentidentifiers/{number}/paymentinstruments?limit={digits}")
         told = {"customer": noted, "instrumentIdentifier": document, "paymentInstrument": named, "jti": None}
         till.post("/tms/v2/tokenize", {"tokenInformation": told})
-        for row in token_routes.ROUTES:
+        for row in token_routes.ROUTES if digits != ACCOUNT else ():  # a log of paths knows no account by its looks
             body = document | {"shipTo": named["billTo"]} | named if row.method in ("POST", "PATCH") else None
             for token in (digits, f"{number}?number={digits}"):
                 till.call(row.method, row.path.format(customer=customer, id=token), body, {"profile-id": digits * 2})
