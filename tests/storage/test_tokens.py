@@ -1,6 +1,8 @@
 """Tokens as rows, on both engines: each commit whole or not at all, races with one winner."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,13 +10,14 @@ from msgspec.structs import replace
 from tests.conftest import on_both_engines
 from tests.houses import Till, opened
 
-from kessai import verify
+from kessai import ids, verify
 from kessai.app import House
 from kessai.claims import claim_of
+from kessai.jobs import claims
 from kessai.payment.card import AccountNumber, Pan
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.payments import Answer
-from kessai.storage.tokens import PurgeAnswers, ToldBefore, WriteTokens, commit
+from kessai.storage.tokens import PurgeAnswers, ToldBefore, WriteTokens, commit, oldest_answer
 from kessai.storage.writes import Conflict
 from kessai.tokenizer import Decided, Resolved, Tokenizer, Unresolved
 from kessai.tokens.objects import Customer, InstrumentIdentifier, Missing, PaymentInstrument, ShippingAddress
@@ -311,5 +314,28 @@ def test_a_proof_of_all_that_is_stored_knows_answers(tmp_path: Path) -> None:
         book = house.folder / verify.BOOK
         report = await verify.verify(house.database, now=house.clock(), deadline_s=0.2, book=book, again_after_s=0)
         return [finding.what for finding in report.findings]
+
+    asyncio.run(main())
+
+
+def test_answers_are_forgotten_after_the_claims_that_lead_to_them(tmp_path: Path) -> None:
+    """R-10: kept as long as their window, and not for ever."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            gateway, merchant = house.gateway, house.accounts.get(OURS).merchant
+            claim = claim_of("POST /x", "key", request=b"r")
+            answer = Answer(200, b"{}")
+            id_ = house.tokenizer.new_id()
+            write = WriteTokens(merchant_id=OURS, changes=Changes(), claims=(claim,), answer_id=id_, answer=answer)
+            assert await commit(house.database, write) is None
+            kept = []
+            for days in (0, 29, 30.5, 32):
+                later = datetime.now(UTC) + timedelta(days=days)
+                gateway.new_id = partial(ids.first_of, later)
+                await claims.forget(gateway, merchant, b"")
+                has_claim = bool(await gateway.payments.claims(OURS, b"", 10))
+                kept.append((has_claim, await oldest_answer(house.database, OURS) == id_))
+            assert kept == [(True, True), (True, True), (False, True), (False, False)]
 
     asyncio.run(main())

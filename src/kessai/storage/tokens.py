@@ -128,6 +128,12 @@ class Tokens:
         return found
 
 
+async def oldest_answer(database: Database, merchant_id: str) -> int | None:
+    """The id of the first answer that is kept for who sends its request again."""
+    rows = await database.read("oldest_answer", {"merchant_id": merchant_id})
+    return rows[0][0] if rows else None
+
+
 def _token(row: Row) -> Token:
     kind, id_, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry = row[:12]
     common: dict[str, Any] = {
