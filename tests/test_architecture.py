@@ -30,8 +30,10 @@ ROOMS: Final[Mapping[str, str]] = {
     "vault": "payment",
     "log": "payment",
     "acquirers": "log, payment",
-    "dialects": "ids, payment",
-    "storage": "ledger, payment",
+    "dialects": "ids, payment, tokens",
+    "tokens": "payment",
+    "storage": "ledger, payment, tokens",
+    "tokenizer": "payment, storage, tokens, vault",
     "server": "tls",
     "sandbox": "acquirers, payment",
     "books": "ledger, payment, storage",
@@ -43,7 +45,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "accounts": "acquirers, dialects, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
     "edge": "accounts, claims, dialects, gateway, ids, limits, log, metrics, payment, sandbox, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, limits, log, metrics, storage, vault",
+    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, limits, log, metrics, storage, tms, "
+    "tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
 }
@@ -77,11 +81,14 @@ PACKAGES: Final[Mapping[str, str]] = {
     "storage": "apsw, asyncpg, msgspec, zstandard",
     "story": "msgspec",
     "tls": "cryptography",
+    "tms": "msgspec",
+    "tokenizer": "msgspec",
+    "tokens": "msgspec",
     "vault": "tink",
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""
 
-PURE: Final = ("payment", "ledger", "dialects", "acquirers")
+PURE: Final = ("payment", "tokens", "ledger", "dialects", "acquirers")
 """Rooms without I/O, clock or randomness. Of `acquirers` this holds for everything but the modules of `SHELL`."""
 
 SHELL: Final = (".link", ".journal", ".process", ".remote")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,9 @@ from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
+from kessai.tms import seeds
+from kessai.tms.service import TokenService
+from kessai.tokenizer import Tokenizer
 from kessai.vault import KeyEncryptionKey, Vault
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
@@ -60,6 +64,7 @@ class House:
     seat: Seat
     accounts: Accounts
     gateway: Gateway
+    tokenizer: Tokenizer
     worker: Worker
     health: Health
     metrics: Metrics
@@ -83,6 +88,7 @@ class House:
                 failures_burst=self.settings.failures_burst,
                 proxies=self.settings.trusted_proxies,
             ),
+            services=(TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),),
         )
 
     async def close(self) -> None:
@@ -171,6 +177,12 @@ async def _compose(
         deadline_s=settings.acquirer_deadline_s,
         metrics=metrics,
     )
+    tokenizer = Tokenizer(database=database, vault=ring, new_id=source.next, clock=clock, may_begin=source.may_begin)
+    accounts.welcome = partial(seeds.plant, tokenizer, database)
+    for name in SANDBOX:
+        account = accounts.find(name)
+        if account is not None:
+            await accounts.welcome(account.merchant)
     worker = Worker(
         gateway,
         lambda: [account.merchant for account in accounts],
@@ -200,6 +212,7 @@ async def _compose(
         seat=seat,
         accounts=accounts,
         gateway=gateway,
+        tokenizer=tokenizer,
         worker=worker,
         health=health,
         metrics=metrics,

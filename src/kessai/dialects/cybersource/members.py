@@ -6,7 +6,7 @@ Members that decide behaviour are read by the message tables; here they are only
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -127,16 +127,19 @@ def kept_paths() -> frozenset[str]:
     return frozenset(row.path for row in rows() if row.fate == "kept")
 
 
-def keep(document: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]:
+def keep(
+    document: Mapping[str, object], known: "Place | None" = None
+) -> tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]:
     """What to keep of a request, the paths of bad values, and the paths of values longer than the reference allows.
 
     Kept are known, harmless members that say something (null and the empty text do not): texts as sent, numbers as
     their text, booleans as they are, arrays entry by entry with their nulls; objects left with nothing are left out.
     Bad is a text with bad characters, an object or array in the place of a scalar, and the reverse. An array's entries
     are numbered from 0 in paths: `orderInformation.lineItems[0].unitPrice`. A value that is reported is not kept.
+    `known` is what other families know (`compiled`).
     """
     report = _Report()
-    return _members(document, _ROOT.members, "", report), tuple(report.bad), tuple(report.overlong)
+    return _members(document, (known or _ROOT).members, "", report), tuple(report.bad), tuple(report.overlong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class Place:
     entry: "Place | None" = None
 
 
-def _members(found: dict[str, object], known: dict[str, Place], prefix: str, report: _Report) -> dict[str, object]:
+def _members(found: Mapping[str, object], known: dict[str, Place], prefix: str, report: _Report) -> dict[str, object]:
     kept: dict[str, object] = {}
     for name, value in found.items():
         place = known.get(name)
@@ -203,10 +206,10 @@ def _entries(found: list[object], place: Place, path: str, report: _Report) -> l
     ]
 
 
-def places() -> Place:
-    """Where the members that are kept may stand, from the document down."""
+def compiled(known: Iterable[Member]) -> Place:
+    """Rows as the tree along which a document is walked."""
     root = Place()
-    for row in rows():
+    for row in known:
         if row.fate != "kept":
             continue
         place = root
@@ -223,4 +226,4 @@ def places() -> Place:
 
 _LONGEST_INT_BITS: Final = UNSTATED_LENGTH * 3  # writing out a longer one would cost more than it tells
 _TEXT: Final = files("kessai.dialects.cybersource").joinpath("members.txt").read_text("utf-8")
-_ROOT: Final = places()
+_ROOT: Final = compiled(rows())

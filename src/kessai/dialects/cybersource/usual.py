@@ -101,7 +101,7 @@ _option: Final = attrgetter(*japan.WIRE_NAMES)
 
 def _places(rows: Table) -> Place:
     """What may stand where: what is kept and, beside it, what is read and not kept."""
-    root = members.places()
+    root = members.compiled(members.rows())
     for path in (path for field in rows for path in field.paths):
         place = root
         for step in path:
