@@ -21,7 +21,8 @@ from kessai.dialects.cybersource.reasons import INVALID_DATA, of_refusal
 from kessai.dialects.cybersource.token_routes import Kind, Match
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError
-from kessai.edge import EXPLANATION, KEY, REPLAYED, Handler, Repeated, refuse_media
+from kessai.edge import EXPLANATION, KEY, REPLAYED, Handler, Repeated
+from kessai.edge.http import refuse_media
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.payment.card import Pan, looks_like_a_pan

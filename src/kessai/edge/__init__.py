@@ -34,6 +34,7 @@ from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
+from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
 from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
 from kessai.limits import Limits, refused
 from kessai.log import log
@@ -48,15 +49,9 @@ from kessai.sandbox import HEADER, NoSuchScenario, scenario
 from kessai.storage.database import DatabaseError
 from kessai.storage.payments import Answer, Claim
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
 EXPLANATION: Final = "kessai-explain"
 REPLAYED: Final = "kessai-replayed"
 MOST_EXPLAINED: Final = 1_500
-_CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TOLD_HERE: Final = frozenset({404, 405, 415, 429})
 """Answers that have no id and no reason of their own to be found by."""
 KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
@@ -75,7 +70,6 @@ _OPERATIONS: Final = {
 
 
 _METRICS: Final = {kind: kind.name.lower() for kind in Kind}
-_MEDIA: Final = (b"content-type", CONTENT_TYPE.encode())
 
 
 class Handler(Struct, frozen=True):
@@ -135,10 +129,10 @@ class Edge:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request = await _read(scope, receive)
+        request = await read(scope, receive)
         if request is None:  # the client has gone, or was refused by the server
             return
-        correlation = _correlation(request)
+        correlation = correlation_of(request)
         logging.correlation.set(correlation)
         begun = monotonic()
         found: Match | Handler | frozenset[str] = match(request.method, request.path)
@@ -150,10 +144,10 @@ class Edge:
         try:
             response = await self._answer(request, found, str(scope["scheme"]), correlation)
         except Busy:
-            response = _error(503, "busy", "This payment is being changed by others; try again.")
+            response = refusal(503, "busy", "This payment is being changed by others; try again.")
         except DatabaseError as error:  # before any exchange: nothing was done
             log("database.fault", level="error", error=type(error).__name__)
-            response = _error(503, "unavailable", "Nothing was done; try again.")
+            response = refusal(503, "unavailable", "Nothing was done; try again.")
         except OutcomeUnknown:
             response = self._failure(SERVER_TIMEOUT)
         except Exception as error:
@@ -163,7 +157,7 @@ class Edge:
         if response.status in _TOLD_HERE:
             log("request.refused", status=response.status)
         await sleep(0)
-        await _write(send, response, correlation)
+        await write(send, response, correlation)
         self._metrics.request(kind, response.status, monotonic() - begun)
 
     def _of_service(self, request: HttpRequest) -> Handler | frozenset[str]:
@@ -174,7 +168,7 @@ class Edge:
         self, request: HttpRequest, found: Match | Handler | frozenset[str], scheme: str, correlation: str
     ) -> HttpResponse:
         if isinstance(found, frozenset):
-            return _not_routed(found)
+            return not_routed(found)
         known = self._authenticate(request)
         if isinstance(known, HttpResponse):
             return known
@@ -192,7 +186,7 @@ class Edge:
             return refused
         if found.row.kind in _NEW_PAYMENTS and self._refuses_new_payments():
             self._metrics.refused += 1
-            return _error(503, "unavailable", "There is no room for new payments; nothing was done.")
+            return refusal(503, "unavailable", "There is no room for new payments; nothing was done.")
         return await self._perform(account, found, request, correlation, signature)
 
     async def _handled(
@@ -440,98 +434,3 @@ def _repeated(
     taken = None if wanted == "answer" else Refusal.REPEATED
     claim = claim_of("signature", named, request=bound, since=since, taken=taken)
     return (replace(claim, other=Refusal.REPEATED),)
-
-
-async def _read(scope: Scope, receive: Receive) -> HttpRequest | None:
-    """The whole request; None when it broke off. The server bounds its size and time."""
-    body = b""
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return None
-        body = body + message.get("body", b"") if body else message.get("body", b"")
-        if not message.get("more_body", False):
-            break
-    query = scope["query_string"]
-    path = scope["raw_path"].decode("latin-1")
-    target = f"{path}?{query.decode('latin-1')}" if query else path
-    peer = scope["client"][0] if scope.get("client") else ""
-    return HttpRequest(scope["method"], target, _headers(scope["headers"]), body, peer)
-
-
-def _headers(received: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """Headers as text, decoded in one go: no line break is in any of them, the server has seen to that."""
-    names, values = zip(*received, strict=True)  # a Host is always among them
-    return tuple(zip(_names(names), b"\n".join(values).decode("latin-1").split("\n"), strict=True))
-
-
-@lru_cache(maxsize=512)
-def _names(received: tuple[bytes, ...]) -> tuple[str, ...]:
-    """What one client sends is nearly always the same."""
-    return tuple([name.decode("latin-1") for name in received])
-
-
-async def _write(send: Send, response: HttpResponse, correlation: str) -> None:
-    headers = [_MEDIA, (b"content-length", b"%d" % len(response.body)), (b"v-c-correlation-id", correlation.encode())]
-    if response.status == 204:  # it has no body, and says nothing of one (RFC 9110, 8.6)
-        del headers[:2]
-    for name, value in response.headers.items():
-        header = (name.encode(), value.encode("ascii", "replace"))
-        if name == "content-type":
-            headers[0] = header
-        else:
-            headers.append(header)
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body})
-
-
-def _correlation(request: HttpRequest) -> str:
-    """The caller's correlation id where it sent a usable one, else a fresh one."""
-    sent = request.header("v-c-correlation-id")
-    is_usable = sent is not None and _CORRELATION.fullmatch(sent) is not None and not looks_like_a_pan(sent)
-    return sent if sent is not None and is_usable else _uuid()
-
-
-def _uuid() -> str:
-    """A random UUID (RFC 9562, version 4) as text; what `uuid.uuid4` gives, at a fifth of its cost."""
-    digits = _random_16().hex()
-    return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
-    )
-
-
-def _random_bytes() -> Iterator[bytes]:
-    """Sixteen random bytes at a time, asked of the system for many at once."""
-    while True:
-        pool = os.urandom(4096)
-        for begin in range(0, len(pool), 16):
-            yield pool[begin : begin + 16]
-
-
-_random_16: Final = _random_bytes().__next__
-
-
-def refuse_media(request: HttpRequest) -> HttpResponse | None:
-    """The 415 of a body that is no JSON, or encoded."""
-    sent = request.header("content-type")
-    if (sent is None or sent == "application/json") and request.header("content-encoding") is None:
-        return None  # nearly always
-    media = (sent or "application/json").partition(";")[0].strip().lower()
-    if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
-        return _error(415, "unsupportedMediaType", "The body must be application/json.")
-    if (request.header("content-encoding") or "identity").lower() != "identity":
-        return _error(415, "unsupportedMediaType", "The body must not be encoded.")
-    return None
-
-
-def _not_routed(methods: frozenset[str]) -> HttpResponse:
-    if not methods:
-        return HttpResponse(404, b'{"response":{"rmsg":"Resource not found"}}')
-    allow = ", ".join(sorted(methods))
-    return HttpResponse(405, _error(405, "methodNotAllowed", f"This path knows {allow}.").body, {"allow": allow})
-
-
-def _error(status: int, kind: str, message: str) -> HttpResponse:
-    """The form of the gateway in front of the service, for what never reaches a payment."""
-    body = msgspec.json.encode({"errors": [{"type": kind, "message": message}]})
-    return HttpResponse(status, body, {"retry-after": "1"} if status == 503 else {})
