@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,11 +20,12 @@ import msgspec
 
 from kessai.acquirers import Personality, personalities
 from kessai.dialects.cybersource.auth import Certificate, SharedSecret
+from kessai.keys import Keys
 from kessai.payment import issuers
 from kessai.payment.merchant import Merchant, Mode, Terms
 from kessai.storage.database import Database
 from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, Merchants, RevokeKey, SetMerchant
-from kessai.vault import Purpose, Vault
+from kessai.vault import Vault
 
 WIRES: Final = ("cybersource",)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,30}", re.ASCII)
@@ -48,9 +50,10 @@ class Accounts:
     """Every merchant of the installation."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
-        self._database = database
+        self.database = database
         self._rows = Merchants(database)
         self._vault = vault
+        self.keys = Keys(database, vault)
         self._accounts: dict[str, Account] = {}
         self._version = 0
         self.changing = asyncio.Lock()
@@ -79,15 +82,18 @@ class Accounts:
         version = await self._newest()
         for row in await self._rows.all():
             account = Account(_merchant(row), msgspec.json.decode(row.terms), row.settled_until)
-            if not self._vault.knows(row.id):
-                keysets = await self._rows.keysets(row.id)
-                self._vault.load(row.id, {Purpose(name): sealed for name, sealed in keysets.items()})
+            await self.keys.load(row.id)
             await self._load_keys(account)
             self._accounts[row.id] = account
         self._version = version
 
+    @property
+    def version(self) -> int:
+        """How many changes of merchants and keys, at least, are in what is kept here."""
+        return self._version
+
     async def _newest(self) -> int:
-        rows = await self._database.read("changes_version", {})
+        rows = await self.database.read("changes_version", {})
         return int(rows[0][0]) if rows else 0
 
     async def refresh(self) -> bool:
@@ -146,11 +152,11 @@ class Accounts:
             keys.append(self._certificate_row(merchant_id, certificate, now))
             shown["certificate"] = keys[-1].id
         if shared_secret is not None or certificate is None:
-            key, text = self._secret_row(merchant_id, key_id, shared_secret, now)
+            key, text = await self._secret_row(merchant_id, key_id, shared_secret, now)
             keys.append(key)
             shown |= {"key_id": key.id} | ({"shared_secret": text} if shared_secret is None else {})
         write = AddMerchant(row=row, keysets={str(p): bytes(k) for p, k in keysets.items()}, keys=tuple(keys), now=now)
-        if not await self._database.write(write):
+        if not await self.database.write(write):
             self._vault.forget(merchant_id)
             raise Refused(f"there is a merchant {merchant_id} already")
         account = Account(_merchant(row), {}, now)
@@ -158,7 +164,9 @@ class Accounts:
         self._accounts[merchant_id] = account
         return shown
 
-    def _secret_row(self, merchant_id: str, key_id: str | None, text: str | None, now: datetime) -> tuple[KeyRow, str]:
+    async def _secret_row(
+        self, merchant_id: str, key_id: str | None, text: str | None, now: datetime
+    ) -> tuple[KeyRow, str]:
         key_id = key_id or str(uuid.uuid4())
         if _KEY_ID.fullmatch(key_id) is None:
             raise Refused("a key id is 1 to 128 visible ASCII characters")
@@ -168,7 +176,9 @@ class Accounts:
             SharedSecret(key_id, secret, merchant_id)
         except ValueError:
             raise Refused("a shared secret is base64 of at least 16 bytes") from None
-        sealed = self._vault.seal_secret(merchant_id, key_id, "shared_secret", secret)
+        sealed = await self.keys.sealed(
+            partial(self._vault.seal_secret, merchant_id, key_id, "shared_secret", secret), now
+        )
         row = KeyRow(id=key_id, kind="secret", sealed=sealed, certificate=None, created_at=now, revoked_at=None)
         return row, text
 
@@ -200,9 +210,9 @@ class Accounts:
         if certificate is not None:
             row, shown = self._certificate_row(merchant_id, certificate, now), {}
         else:
-            row, text = self._secret_row(merchant_id, key_id, shared_secret, now)
+            row, text = await self._secret_row(merchant_id, key_id, shared_secret, now)
             shown = {"shared_secret": text} if shared_secret is None else {}
-        if not await self._database.write(AddKey(merchant_id, row)):
+        if not await self.database.write(AddKey(merchant_id, row)):
             raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
         await self._load_keys(account)
         return {"merchant": merchant_id, "key_id": row.id, "kind": row.kind, **shown}
@@ -211,7 +221,7 @@ class Accounts:
         account = self.get(merchant_id)
         key = account.keys.get(key_id)
         stored = key.key_ids[0] if key is not None else key_id
-        if not await self._database.write(RevokeKey(merchant_id, stored, now)):
+        if not await self.database.write(RevokeKey(merchant_id, stored, now)):
             raise Refused(f"the merchant {merchant_id} has no live key {key_id}")
         await self._load_keys(account)
         return {"merchant": merchant_id, "key_id": stored, "revoked": True}
@@ -234,7 +244,7 @@ class Accounts:
             settled_until=account.settled_until,
         )
         merchant = _merchant(row)
-        await self._database.write(SetMerchant(merchant_id, mode, row.terms))
+        await self.database.write(SetMerchant(merchant_id, mode, row.terms))
         account.merchant, account.overrides = merchant, overrides
         return describe(account)
 

@@ -23,6 +23,7 @@ from kessai.ids import Ids
 from kessai.jobs.worker import Worker
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.rotation import Rotation
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
@@ -57,6 +58,7 @@ class House:
     settings: Settings
     database: Database
     seat: Seat
+    vault: Vault
     accounts: Accounts
     gateway: Gateway
     worker: Worker
@@ -78,8 +80,20 @@ class House:
             refuses_new_payments=self.health.refuses_new_payments,
         )
 
+    def rotation(self) -> Rotation:
+        return Rotation(self.database, self.vault, self.accounts.keys, self.keep_up, self.clock)
+
+    async def keep_up(self) -> None:
+        """Load what any process has changed of merchants and keys; say so once nothing is under way from before."""
+        await self.accounts.refresh()
+        version = self.accounts.version
+        if version != self.seat.loaded:
+            await self.database.settled()
+            await self.seat.report(version)
+
     async def close(self) -> None:
         await self.gateway.close()
+        await self.accounts.keys.give_back()
         await self.seat.release()
         await self.database.close()
 
@@ -135,8 +149,22 @@ async def _key_for_server(folder: Path, engine: Database) -> KeyEncryptionKey:
 async def _compose(
     folder: Path, settings: Settings, kek: KeyEncryptionKey, database: Database, clock: Callable[[], datetime]
 ) -> House:
-    ring = Vault(kek)
+    ring = Vault(kek, is_counted=True)
     accounts = Accounts(database, ring)
+    # Before anything is read: whoever turns keys waits for a process that has a number and has not told what it loaded.
+    seat = Seat(database)
+    await seat.take()
+    try:
+        return await _furnish(folder, settings, ring, accounts, seat, clock)
+    except BaseException:
+        await seat.release()
+        raise
+
+
+async def _furnish(
+    folder: Path, settings: Settings, ring: Vault, accounts: Accounts, seat: Seat, clock: Callable[[], datetime]
+) -> House:
+    database = accounts.database
     try:
         await accounts.load()
         if not list(accounts):
@@ -147,8 +175,6 @@ async def _compose(
         raise CannotOpen(str(error)) from None
     payments = Payments(database)
     newest = max([await payments.newest_id(account.merchant.id) for account in accounts], default=0)
-    seat = Seat(database)
-    await seat.take()
     source = Source(seat, newest)
     links = _links(folder, settings)
     metrics = Metrics()
@@ -163,6 +189,7 @@ async def _compose(
         lease=seat.lease,
         deadline_s=settings.acquirer_deadline_s,
         metrics=metrics,
+        sealed=accounts.keys.sealed,
     )
     worker = Worker(
         gateway,
@@ -177,6 +204,7 @@ async def _compose(
         gateway.lease = seat.lease
 
     seat.on_move = move
+    await seat.report(accounts.version)
     seat.keep()
     health = Health(
         folder=folder,
@@ -191,6 +219,7 @@ async def _compose(
         settings=settings,
         database=database,
         seat=seat,
+        vault=ring,
         accounts=accounts,
         gateway=gateway,
         worker=worker,

@@ -250,6 +250,11 @@ class Vault:
         if seals.key == key:
             seals.used, seals.most = total - count, total
 
+    def left(self, merchant_id: str, purpose: Purpose) -> int:
+        """How many seals are granted and not made."""
+        seals = self._of(merchant_id, purpose)
+        return seals.most - seals.used
+
     def take_back(self, merchant_id: str, purpose: Purpose) -> tuple[bytes, int]:
         """The sealing key, and how many seals were granted and not made; they are not granted any more."""
         seals = self._of(merchant_id, purpose)

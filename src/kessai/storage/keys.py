@@ -63,10 +63,8 @@ class VaultKeys:
 
     async def page(self, column: Sealed, merchant_id: str, after: Key, most: int) -> list[tuple[Key, bytes | None]]:
         """Rows of a merchant in order of their keys, each with its sealed value."""
-        values = {f"after_{name}": value for (name, _), value in zip(column.key, after, strict=True)}
-        rows = await self._read(
-            f"sealed_page_{column.name}", values | {"merchant_id": merchant_id, "most": most}
-        )
+        values: dict[str, object] = {f"after_{name}": value for (name, _), value in zip(column.key, after, strict=True)}
+        rows = await self._read(f"sealed_page_{column.name}", values | {"merchant_id": merchant_id, "most": most})
         return [(tuple(row)[:-1], bytes(row[-1]) if row[-1] is not None else None) for row in rows]
 
 
@@ -79,6 +77,7 @@ class ReserveSeals:
     id: bytes
     count: int
     limit: int
+    now: datetime
 
     def values(self) -> dict[str, object]:
         return {
@@ -87,6 +86,7 @@ class ReserveSeals:
             "id": self.id,
             "count": self.count,
             "room": self.limit - self.count,
+            "now": to_ms(self.now),
         }
 
     def apply(self, run: Run) -> int | None:

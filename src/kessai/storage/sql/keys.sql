@@ -10,8 +10,8 @@ SELECT purpose, created_at FROM keysets WHERE merchant_id = :merchant_id;
 -- Seals are counted before they are made. A keyset's first key is written down here; it is as old as its keyset. None
 -- back: the key would seal more often than it may.
 INSERT INTO vault_keys (merchant_id, purpose, id, seals, created_at)
-SELECT k.merchant_id, k.purpose, :id, :count, k.created_at
-  FROM keysets AS k WHERE k.merchant_id = :merchant_id AND k.purpose = :purpose
+VALUES (:merchant_id, :purpose, :id, :count,
+        COALESCE((SELECT created_at FROM keysets WHERE merchant_id = :merchant_id AND purpose = :purpose), :now))
 ON CONFLICT (merchant_id, purpose, id) DO UPDATE
    SET seals = vault_keys.seals + excluded.seals
  WHERE vault_keys.seals <= :room
