@@ -46,7 +46,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
     "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, rotation, storage, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, storage, story, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 

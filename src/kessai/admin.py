@@ -10,13 +10,13 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kessai import accounts, backup, books, config, ids, story, verify
+from kessai import accounts, backup, books, config, ids, rotation, story, verify
 from kessai.accounts import Refused
 from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
@@ -219,7 +219,33 @@ async def backup_to(house: House, file: str) -> object:
     return asdict(made)
 
 
+async def vault_status(house: House, merchant: str | None = None) -> object:
+    """Every key of a merchant, or of all: what it is for, its state, age, seals, and the rows that are under it."""
+    found = await house.rotation().status(_merchants(house, merchant))
+    return [asdict(key) | {"created_at": story.instant(key.created_at)} for key in found]
+
+
+async def vault_begin(house: House, merchant: str | None = None) -> object:
+    """Begin to turn the keys of a merchant, or of all; where some are turning already, go on with those."""
+    return asdict(await house.rotation().begin(_merchants(house, merchant)))
+
+
+async def vault_step(house: House, merchants: list[str], at: dict[str, Any] | None, pace: int) -> object:
+    """Go on with the turning of keys for a moment. `at` is what the step before handed out."""
+    known = rotation.Pass(**at) if at is not None else None
+    return asdict(await house.rotation().step(merchants, known, pace))
+
+
+def _merchants(house: House, merchant: str | None) -> list[str]:
+    """One merchant, or all of them. Refused where there is no such merchant."""
+    chosen = [house.accounts.get(merchant)] if merchant is not None else list(house.accounts)
+    return [account.merchant.id for account in chosen]
+
+
 ORDERS: Final[Mapping[str, Order]] = {
+    "vault status": vault_status,
+    "vault begin": vault_begin,
+    "vault step": vault_step,
     "status": status,
     "merchant list": merchant_list,
     "merchant add": merchant_add,
@@ -353,6 +379,34 @@ def order(folder: Path, name: str, *, database: str | None = None, **arguments: 
     if "refused" in answer:
         raise Refused(answer["refused"])
     return answer["result"]
+
+
+@contextlib.contextmanager
+def orders(folder: Path, database: str | None = None) -> Iterator[Callable[..., Any]]:
+    """Give orders one after another, as `order` does; where they are carried out here, the house stays open meanwhile.
+
+    Each is short, so that whoever interrupts this loses nothing.
+    """
+    url = database_url(folder, database)
+    with contextlib.ExitStack() as stack:
+        here: list[tuple[asyncio.Runner, House]] = []
+
+        def give(name: str, **arguments: object) -> Any:
+            answer = None if url or here else call_over_there(folder, name, arguments)
+            if answer is None:
+                if not here:
+                    _refuse_a_new_installation(folder, url)
+                    runner = stack.enter_context(asyncio.Runner())
+                    house = runner.run(open_house(folder, database=url or None))
+                    stack.callback(lambda: runner.run(house.close()))
+                    here.append((runner, house))
+                runner, house = here[0]
+                answer = runner.run(carry_out(house, name, arguments))
+            if "refused" in answer:
+                raise Refused(answer["refused"])
+            return answer["result"]
+
+        yield give
 
 
 def _refuse_a_new_installation(folder: Path, url: str) -> None:
