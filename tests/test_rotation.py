@@ -19,7 +19,8 @@ from kessai.payment.capture import Capture
 from kessai.payment.lifecycle import Status, Transaction
 from kessai.rotation import Pass, Step
 from kessai.storage import database, readiness, sqlite
-from kessai.storage.keys import Change, Reseal
+from kessai.storage.keys import Change, Reseal, VaultKeys
+from kessai.storage.merchants import Merchants
 from kessai.storage.sealed import SEALED
 from kessai.vault import SEALS_PER_KEY, CannotOpen, KeyExhausted, Purpose, Vault, key_of, parse_kek
 from tests import postgres
@@ -65,14 +66,14 @@ async def step_until(house: House, stage: str, merchants: list[str], at: Any = N
 
 async def stored(house: House) -> list[tuple[int, bytes]]:
     """Every card of the shop, as it is stored."""
-    page = await rotation.VaultKeys(house.database).page(CARDS, SHOP, CARDS.first, 10_000)
+    page = await VaultKeys(house.database).page(CARDS, SHOP, CARDS.first, 10_000)
     return [(int(key[0]), sealed) for key, sealed in page if sealed is not None]  # type: ignore[call-overload]
 
 
 async def cards(house: House) -> int:
     """How many cards of the shop open with what is stored now and nothing else; every one has to, under one key."""
     ring = Vault(parse_kek(KEK))
-    keysets = await rotation.Merchants(house.database).keysets(SHOP)
+    keysets = await Merchants(house.database).keysets(SHOP)
     ring.load(SHOP, {Purpose(name): sealed for name, sealed in keysets.items()})
     assert len(ring.read_keyset(SHOP, Purpose.CARD, keysets["card"]).keys) == 1
     rows = await stored(house)
