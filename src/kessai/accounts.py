@@ -10,7 +10,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -21,12 +21,15 @@ import msgspec
 from kessai.acquirers import Personality, personalities
 from kessai.dialects.cybersource.auth import Certificate, SharedSecret
 from kessai.keys import Keys
+from kessai.messages import Messages
 from kessai.payment import issuers
 from kessai.payment.merchant import Merchant, Mode, Terms
 from kessai.storage.database import Database
 from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, Merchants, RevokeKey, SetMerchant
 from kessai.vault import Vault
 
+ANSWERS: Final = "answers"
+"""The kind of a certificate that signs nothing: answers are encrypted to it."""
 WIRES: Final = ("cybersource",)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,30}", re.ASCII)
 _KEY_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
@@ -44,6 +47,8 @@ class Account:
     overrides: dict[str, object]
     settled_until: datetime
     keys: dict[str, SharedSecret | Certificate] = field(default_factory=dict)
+    answer_keys: dict[str, Certificate] = field(default_factory=dict)
+    """What answers may be encrypted to, by the ids that requests name. They sign nothing."""
 
 
 class Accounts:
@@ -54,6 +59,7 @@ class Accounts:
         self._rows = Merchants(database)
         self._vault = vault
         self.keys = Keys(database, vault)
+        self.messages = Messages(database, vault)
         self._accounts: dict[str, Account] = {}
         self._version = 0
         self.changing = asyncio.Lock()
@@ -80,6 +86,7 @@ class Accounts:
     async def load(self) -> None:
         """Read every merchant and open its keys. A wrong key-encryption key shows here, before any port is open."""
         version = await self._newest()
+        await self.messages.load()
         for row in await self._rows.all():
             account = Account(_merchant(row), msgspec.json.decode(row.terms), row.settled_until)
             await self.keys.load(row.id)
@@ -107,16 +114,19 @@ class Accounts:
     async def _load_keys(self, account: Account) -> None:
         merchant_id = account.merchant.id
         live: dict[str, SharedSecret | Certificate] = {}
+        answer_keys: dict[str, Certificate] = {}
         for row in await self._rows.keys(merchant_id):
             if row.revoked_at is not None:
                 continue
             if row.sealed is not None:
                 secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
                 live[row.id] = SharedSecret(row.id, secret, merchant_id)
+            elif row.kind == ANSWERS and row.certificate is not None:
+                answer_keys[row.id] = Certificate.of(row.certificate, merchant_id)
             elif row.certificate is not None:
                 certificate = Certificate.of(row.certificate, merchant_id)
                 live |= dict.fromkeys(certificate.key_ids, certificate)
-        account.keys = live
+        account.keys, account.answer_keys = live, answer_keys
 
     # ---- changes
 
@@ -217,6 +227,29 @@ class Accounts:
         await self._load_keys(account)
         return {"merchant": merchant_id, "key_id": row.id, "kind": row.kind, **shown}
 
+    async def add_answer_key(
+        self, merchant_id: str, now: datetime, certificate: bytes, key_id: str | None = None
+    ) -> dict[str, object]:
+        """A certificate that answers may be encrypted to, by its subject's serialNumber or another id."""
+        account = self.get(merchant_id)
+        row = self._certificate_row(merchant_id, certificate, now)
+        if key_id is not None and _KEY_ID.fullmatch(key_id) is None:
+            raise Refused("a key id is 1 to 128 visible ASCII characters")
+        row = replace(row, id=key_id or row.id, kind=ANSWERS)
+        if row.id in account.keys or not await self.database.write(AddKey(merchant_id, row)):
+            raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
+        await self._load_keys(account)
+        return {"merchant": merchant_id, "key_id": row.id, "kind": row.kind}
+
+    async def key_store(self, merchant_id: str, password: str, now: datetime) -> bytes:
+        """A key store for a client of a merchant, whose new certificate may sign from now on."""
+        self.get(merchant_id)
+        if not 0 < len(password) <= 128:
+            raise Refused("the password of a key store is 1 to 128 characters")
+        made = await self.messages.key_store(merchant_id, password, now)
+        await self.add_key(merchant_id, now, certificate=made.certificate)
+        return made.content
+
     async def revoke_key(self, merchant_id: str, key_id: str, now: datetime) -> dict[str, object]:
         account = self.get(merchant_id)
         key = account.keys.get(key_id)
@@ -266,6 +299,7 @@ def describe(account: Account) -> dict[str, object]:
         "mode": merchant.mode.value,
         "wires": list(WIRES),
         "keys": sorted({key.key_ids[0] for key in account.keys.values()}),
+        "answer_keys": sorted(account.answer_keys),
         "settings": account.overrides,
     }
 

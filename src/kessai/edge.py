@@ -13,7 +13,7 @@ import re
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -21,12 +21,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai import ids
+from kessai import envelopes, ids
 from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.cybersource import answers, auth, details, requests
+from kessai.dialects.cybersource.envelope import is_sealed
 from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
@@ -34,6 +35,7 @@ from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
+from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
 from kessai.log import log
 from kessai.metrics import Metrics
@@ -136,22 +138,25 @@ class Edge:
             kind = found.name
         try:
             response = await self._answer(request, found, str(scope["scheme"]), correlation)
-        except Busy:
-            response = _error(503, "busy", "This payment is being changed by others; try again.")
-        except DatabaseError as error:  # before any exchange: nothing was done
-            log("database.fault", level="error", error=type(error).__name__)
-            response = _error(503, "unavailable", "Nothing was done; try again.")
-        except OutcomeUnknown:
-            response = self._failure(SERVER_TIMEOUT)
         except Exception as error:
-            # Wherever this came from, an exchange may have taken place: the outcome is unknown, not a failure.
-            log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
-            response = self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
+            response = self._failed(error, request)
         if response.status in _TOLD_HERE:
             log("request.refused", status=response.status)
         await sleep(0)
         await _write(send, response, correlation)
         self._metrics.request(kind, response.status, monotonic() - begun)
+
+    def _failed(self, error: Exception, request: HttpRequest) -> HttpResponse:
+        if isinstance(error, Busy):
+            return _error(503, "busy", "This payment is being changed by others; try again.")
+        if isinstance(error, DatabaseError):  # before any exchange: nothing was done
+            log("database.fault", level="error", error=type(error).__name__)
+            return _error(503, "unavailable", "Nothing was done; try again.")
+        if isinstance(error, OutcomeUnknown):
+            return self._failure(SERVER_TIMEOUT)
+        # Wherever this came from, an exchange may have taken place: the outcome is unknown, not a failure.
+        log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
+        return self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
 
     def _of_service(self, request: HttpRequest) -> Handler | frozenset[str]:
         service = self._services.get(request.path.lstrip("/").partition("/")[0])
@@ -165,8 +170,17 @@ class Edge:
         known = await self._authenticate(request)
         if isinstance(known, HttpResponse):
             return known
-        account, signature = known
         await sleep(0)
+        if known.kid is None and not is_sealed(request.body):
+            return await self._answer_plain(known, found, scheme, correlation, request)
+        answer = partial(self._answer_plain, known, found, scheme, correlation)
+        refuse = partial(self._failure, INVALID_DATA, None)
+        return await envelopes.through(self._accounts, known, request, self._wall_clock(), answer, self._failed, refuse)
+
+    async def _answer_plain(
+        self, known: Known, found: Match | Handler, scheme: str, correlation: str, request: HttpRequest
+    ) -> HttpResponse:
+        account = known.account
         if isinstance(found, Handler):
             return await found.answer(account, request)
         if found.row.kind is Kind.READ:
@@ -180,12 +194,12 @@ class Edge:
         if found.row.kind in _NEW_PAYMENTS and self._refuses_new_payments():
             self._metrics.refused += 1
             return _error(503, "unavailable", "There is no room for new payments; nothing was done.")
-        return await self._perform(account, found, request, correlation, signature)
+        return await self._perform(account, found, request, correlation, known.signature)
 
     # ---- who calls
 
-    async def _authenticate(self, request: HttpRequest) -> tuple[Account, tuple[Claim, ...]] | HttpResponse:
-        """The account of a verified request, with what its signature claims; or the 401."""
+    async def _authenticate(self, request: HttpRequest) -> Known | HttpResponse:
+        """The account of a verified request, what its signature claims, whom its answer is for; or the 401."""
         now = self._wall_clock()
         claimed = auth.claim(request)
         if isinstance(claimed, auth.Failure):
@@ -199,8 +213,10 @@ class Edge:
             return self._unauthorized(verified, account)
         assert account is not None, "a request of an unknown merchant was verified"
         if request.method not in ("POST", "PUT", "PATCH"):  # clients send the others again by themselves
-            return account, ()
-        return account, _repeated(account.merchant, claimed, verified, request, now, self._window_s)
+            return Known(account, (), wanted(claimed))
+        return Known(
+            account, _repeated(account.merchant, claimed, verified, request, now, self._window_s), wanted(claimed)
+        )
 
     def _unauthorized(self, failure: auth.Failure, account: Account | None) -> HttpResponse:
         """The 401; why, for the log always, in a header for test merchants."""

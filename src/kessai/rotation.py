@@ -209,8 +209,8 @@ class Rotation:
             destroyed=destroyed,
         )
         if await self._database.write(change):  # else somebody else turns it too, and was faster
-            what = "promoted" if promoted else "destroyed" if destroyed else "added"
-            log(f"key.{what}", merchant=merchant_id, purpose=purpose.value, key=key.hex())
+            event = "key.promoted" if promoted else "key.destroyed" if destroyed else "key.added"
+            log(event, merchant=merchant_id, purpose=purpose.value, key=key.hex())
 
     async def step(self, merchants: Iterable[str], at: Pass | None = None, pace: int = PACE) -> Step:
         """Go on for a moment."""

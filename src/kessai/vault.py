@@ -127,6 +127,15 @@ class KeyEncryptionKey:
             raise WrongKey(f"a keyset is sealed under key {sealed[2:6].hex()}, the key here is {self.id.hex()}")
         return _open(self._aead, sealed, _bind("kessai keyset", FORMAT.hex(), merchant_id, purpose))
 
+    def seal(self, name: str, plaintext: bytes) -> bytes:
+        """Seal something of the installation itself, bound to its name."""
+        sealed: bytes = self._aead.encrypt(plaintext, _bind("kessai installation", FORMAT.hex(), name))
+        return FORMAT + sealed
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """What was sealed by that name. CannotOpen."""
+        return _open(self._aead, sealed, _bind("kessai installation", FORMAT.hex(), name))
+
     def __repr__(self) -> str:
         return f"<KeyEncryptionKey {self.id.hex()}>"
 
@@ -237,6 +246,14 @@ class Vault:
         """How often each key has sealed, `used` at loading included: a key turns at 2^30 and refuses at 2^31."""
         keys = self._keys(merchant_id)
         return {Purpose.CARD: keys.card.used, Purpose.SECRET: keys.secret.used}
+
+    def seal_of_installation(self, name: str, plaintext: bytes) -> bytes:
+        """Seal a secret that is no merchant's, under the key-encryption key itself: there are few of them."""
+        return self._kek.seal(name, plaintext)
+
+    def open_of_installation(self, name: str, sealed: bytes) -> bytes:
+        """The secret of that name. CannotOpen."""
+        return self._kek.open(name, sealed)
 
     # ---- counting and turning keys
 

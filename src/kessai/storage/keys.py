@@ -147,6 +147,24 @@ class ChangeKeyset:
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMessageKey:
+    """The installation's pair for encrypted messages: the private half sealed, the certificate in PEM."""
+
+    id: str
+    sealed: bytes
+    certificate: bytes
+    now: datetime
+
+    def values(self) -> dict[str, object]:
+        return {"id": self.id, "sealed": self.sealed, "certificate": self.certificate, "created_at": to_ms(self.now)}
+
+    def apply(self, run: Run) -> bool:
+        run("add_message_key", self.values())
+        run("bump_changes", {})
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A value sealed again, in the place of the one that was read."""

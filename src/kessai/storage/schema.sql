@@ -41,6 +41,13 @@ CREATE TABLE vault_keys (
     PRIMARY KEY (merchant_id, purpose, id)
 );
 
+CREATE TABLE message_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    sealed BYTEA NOT NULL,
+    certificate BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 CREATE TABLE payments (
     merchant_id TEXT NOT NULL,
     id BIGINT NOT NULL,

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.database import Row, Values, Write
-from kessai.storage.keys import ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
+from kessai.storage.keys import AddMessageKey, ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
 from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
@@ -309,6 +309,7 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     ReserveSeals: Together("reserve_seals", _alone, _number),
     GiveBackSeals: Together("give_back_seals", _alone, _nothing),
     ChangeKeyset: Together("change_keyset", _alone, _done),
+    AddMessageKey: Together("add_message_key", _alone, _done),
 }
 """Every kind of write that the production engine takes, but for one."""
 

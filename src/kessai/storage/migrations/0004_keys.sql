@@ -17,4 +17,12 @@ SELECT p.merchant_id, 'card', substr(p.card, 3, 4), COUNT(*), MIN(k.created_at)
  WHERE p.card IS NOT NULL
  GROUP BY p.merchant_id, substr(p.card, 3, 4);
 
+-- The installation's own pairs for encrypted messages.
+CREATE TABLE message_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    sealed BYTEA NOT NULL,
+    certificate BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 ALTER TABLE nodes ADD COLUMN loaded BIGINT NOT NULL DEFAULT 0;

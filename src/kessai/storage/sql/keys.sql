@@ -34,3 +34,10 @@ SELECT k.merchant_id, k.purpose, :id, 0, COALESCE(:created_at, k.created_at), :p
 ON CONFLICT (merchant_id, purpose, id) DO UPDATE
    SET promoted_at = COALESCE(excluded.promoted_at, vault_keys.promoted_at),
        destroyed_at = COALESCE(excluded.destroyed_at, vault_keys.destroyed_at);
+
+-- message_keys --
+-- The installation's pairs for encrypted messages, oldest first.
+SELECT id, sealed, certificate FROM message_keys ORDER BY created_at, id;
+
+-- add_message_key --
+INSERT INTO message_keys (id, sealed, certificate, created_at) VALUES (:id, :sealed, :certificate, :created_at);

@@ -17,3 +17,13 @@ WITH changed AS (
     ON CONFLICT (id) DO UPDATE SET version = changes.version + 1
 )
 SELECT purpose FROM changed;
+
+-- add_message_key --
+WITH added AS (
+    INSERT INTO message_keys (id, sealed, certificate, created_at) VALUES (:id, :sealed, :certificate, :created_at)
+    RETURNING id
+), counted AS (
+    INSERT INTO changes (id, version) SELECT 1, 1 FROM added
+    ON CONFLICT (id) DO UPDATE SET version = changes.version + 1
+)
+SELECT id FROM added;
