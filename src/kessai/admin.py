@@ -6,6 +6,7 @@ writer's lock. Either way the same function carries the order out.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -91,6 +92,22 @@ async def key_add(
 
 async def key_revoke(house: House, merchant: str, key_id: str) -> object:
     return await house.accounts.revoke_key(merchant, key_id, house.clock())
+
+
+async def key_answers(house: House, merchant: str, certificate: str, key_id: str | None = None) -> object:
+    """Register a certificate that answers may be encrypted to."""
+    return await house.accounts.add_answer_key(merchant, house.clock(), certificate.encode(), key_id)
+
+
+async def key_store(house: House, merchant: str, password: str) -> object:
+    """A key store for a client (PKCS #12, in base64). Its private key is in the answer, and kept nowhere."""
+    made = await house.accounts.key_store(merchant, password, house.clock())
+    return {"merchant": merchant, "content": base64.b64encode(made).decode()}
+
+
+async def vault_certificate(house: House) -> object:
+    """The certificate that clients encrypt requests to."""
+    return {"certificate": (await house.accounts.messages.certificate(house.clock())).decode()}
 
 
 async def credentials(house: House, merchant: str) -> object:
@@ -252,6 +269,9 @@ ORDERS: Final[Mapping[str, Order]] = {
     "merchant set": merchant_set,
     "merchant key add": key_add,
     "merchant key revoke": key_revoke,
+    "merchant key answers": key_answers,
+    "merchant p12": key_store,
+    "vault certificate": vault_certificate,
     "credentials": credentials,
     "settle": settle,
     "ledger check": ledger_check,

@@ -100,6 +100,12 @@ def merchant(result: Result) -> RenderableType:
     return Group(pairs(result), Text("The shared secret is shown this once.", style=_DOUBTFUL))
 
 
+def key_store(made: Result) -> RenderableType:
+    if "password" not in made:
+        return pairs(made)
+    return Group(pairs(made), Text("The password is shown this once.", style=_DOUBTFUL))
+
+
 def jobs(found: Sequence[Result]) -> RenderableType:
     """What is queued; what was given up last, where it is seen."""
     if not found:

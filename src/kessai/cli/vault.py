@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kessai import admin, rotation, show
 from kessai.accounts import Refused
-from kessai.cli.common import DEFAULT_DATA, AsJson, Data, Database, tell
+from kessai.cli.common import DEFAULT_DATA, AsJson, Data, Database, print_json, tell
 
 app: Final = typer.Typer(help="Keys of the vault: what they have sealed, and turning them.", no_args_is_help=True)
 
@@ -73,3 +73,10 @@ def _turn(give: Callable[..., Any], merchant: str | None, pace: int) -> dict[str
             waits = ", ".join(step["waits_for"])
             progress.update(bar, advance=step["resealed"], description=f"waiting for {waits}" if waits else "sealing")
     return done
+
+
+@app.command("certificate")
+def certificate(data: Data = DEFAULT_DATA, database: Database = None, as_json: AsJson = False) -> None:
+    """Print the certificate that clients encrypt requests to, in PEM; its key is made where there is none yet."""
+    found = admin.order(data, "vault certificate", database=database)
+    print_json(found) if as_json else print(found["certificate"], end="", flush=True)
