@@ -83,7 +83,8 @@ class Messages:
         own = _certified(key, merchant_id, str(10**21 + secrets.randbelow(9 * 10**21)), now, CLIENTS_LIFE)
         gateways = x509.load_pem_x509_certificate(await self.certificate(now))
         encryption = serialization.BestAvailableEncryption(password.encode())
-        content = pkcs12.serialize_key_and_certificates(merchant_id.encode(), key, own, [gateways], encryption)
+        name = f"CN={merchant_id}".encode()  # some clients look for the alias here, others in the certificate
+        content = pkcs12.serialize_key_and_certificates(name, key, own, [gateways], encryption)
         return KeyStore(content, own.public_bytes(serialization.Encoding.PEM))
 
 
