@@ -38,7 +38,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "verify": "acquirers, books, payment, storage",
     "health": "ids, log, metrics, payment, storage, vault",
     "claims": "ids, payment, storage",
-    "keys": "storage, vault",
+    "keys": "log, storage, vault",
     "rotation": "keys, log, storage, vault",
     "messages": "storage, vault",
     "envelopes": "accounts, dialects, storage",

@@ -19,10 +19,11 @@ from kessai.payment.capture import Capture
 from kessai.payment.lifecycle import Status, Transaction
 from kessai.rotation import Pass, Step
 from kessai.storage import database, readiness, sqlite
+from kessai.storage.database import Unavailable
 from kessai.storage.keys import Change, Reseal, VaultKeys
 from kessai.storage.merchants import Merchants
 from kessai.storage.sealed import SEALED
-from kessai.vault import SEALS_PER_KEY, CannotOpen, KeyExhausted, Purpose, Vault, key_of, parse_kek
+from kessai.vault import SEALS_PER_KEY, CannotOpen, Purpose, Vault, key_of, parse_kek
 from tests import postgres
 from tests.commands import COMMAND, ENVIRONMENT, document, gateway, run
 from tests.conftest import on_both_engines
@@ -331,7 +332,7 @@ def test_a_key_refuses_before_it_seals_too_often_and_a_fresh_one_takes_over(tmp_
         async with opened(tmp_path, works=False) as house:
             (key,) = [each for each in await house.rotation().status([SHOP]) if each.purpose == "card"]
             assert key.is_due
-            with pytest.raises(KeyExhausted):
+            with pytest.raises(Unavailable):
                 await Till(house).authorize()
             await turn(house, await house.rotation().begin([SHOP]))
             await Till(house).authorize()

@@ -10,10 +10,11 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from kessai.storage.database import Database, DatabaseError
+from kessai.log import log
+from kessai.storage.database import Database, DatabaseError, Unavailable
 from kessai.storage.keys import GiveBackSeals, ReserveSeals, VaultKeys
 from kessai.storage.merchants import Merchants
-from kessai.vault import SEALS_PER_KEY, KeyExhausted, Purpose, Spent, Vault
+from kessai.vault import SEALS_PER_KEY, Purpose, Spent, Vault
 
 BLOCK: Final = {Purpose.CARD: 10_000, Purpose.SECRET: 10}
 """How many seals a process reserves at a time."""
@@ -47,7 +48,8 @@ class Keys:
         self._loaded[merchant_id] = stored
 
     async def sealed(self, seal: Callable[[], T], now: datetime | None = None) -> T:
-        """What a function seals that is called again when seals were reserved for it. KeyExhausted; DatabaseError."""
+        """What a function seals that is called again when seals were reserved for it. DatabaseError: nothing is sealed;
+        Unavailable also for a key that has sealed as much as it may."""
         while True:
             try:
                 return seal()
@@ -65,7 +67,8 @@ class Keys:
                 )
             )
             if total is None:
-                raise KeyExhausted("a key has sealed as much as it may: kessai vault rotate")
+                log("key.exhausted", level="error", merchant=merchant_id, purpose=purpose.value, key=key.hex())
+                raise Unavailable("a key has sealed as much as it may: kessai vault rotate")
             self._vault.grant(merchant_id, purpose, key, total, count)
 
     async def give_back(self) -> None:

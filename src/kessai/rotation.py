@@ -30,6 +30,8 @@ CHUNK: Final = 100
 """Rows that are read, and sealed again, at a time."""
 STEP_S: Final = 0.25
 """How long a step takes, about."""
+PAUSE_S: Final = 0.001
+"""Between two pages, for payments: reading a page takes about as long."""
 GRACE_S: Final = 2.0
 """How long a value that somebody read before it was sealed again may wait until it is opened."""
 PACE: Final = 2_000
@@ -159,7 +161,7 @@ class Rotation:
             while page := await self._rows.page(column, merchant_id, after, PAGE):
                 after = page[-1][0]
                 rows.update((column.purpose, key_of(sealed)) for _, sealed in page if sealed is not None)
-                await asyncio.sleep(0)
+                await asyncio.sleep(PAUSE_S)
         return rows
 
     # ---- turning
@@ -256,7 +258,7 @@ class Rotation:
                 step.resealed += await self._reseal(merchant_id, Purpose(purpose), column, chunk, at)
                 took = time.monotonic() - begun
                 await asyncio.sleep(max(len(chunk) / pace - took, took))
-            await asyncio.sleep(0)
+            await asyncio.sleep(PAUSE_S)
             step.walked += len(page)
             at.after = list(page[-1][0]) if page else []
             at.place += not page

@@ -77,6 +77,7 @@ class Seat:
         self.lease = 0
         self.loaded = 0
         self._until = 0.0
+        self._renewing = asyncio.Lock()
         self.on_move: Callable[[], None] = lambda: None
         """Called when the number and the lease have changed."""
         self._task: asyncio.Task[None] | None = None
@@ -113,12 +114,13 @@ class Seat:
 
     async def renew(self) -> None:
         """Renew the lease; another number where it has ended."""
-        begun = time.monotonic()
-        if await self._database.write(RenewNode(self.node, self.lease, self.loaded)):
-            self._until = self._end_of(begun)
-            return
-        await self.take()
-        self.on_move()
+        async with self._renewing:  # whoever finds the lease ended takes one number, not two
+            begun = time.monotonic()
+            if await self._database.write(RenewNode(self.node, self.lease, self.loaded)):
+                self._until = self._end_of(begun)
+                return
+            await self.take()
+            self.on_move()
 
     async def report(self, loaded: int) -> None:
         """Tell every other process that this one works with a version of merchants and keys, and with none before."""
