@@ -59,6 +59,8 @@ class Engine:
     async def write(self, write: Write[T]) -> T:
         raise AssertionError("health changes nothing")
 
+    async def settled(self) -> None: ...
+
     async def close(self) -> None: ...
 
 

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -19,12 +20,16 @@ import msgspec
 
 from kessai.acquirers import Personality, personalities
 from kessai.dialects.cybersource.auth import Certificate, SharedSecret
+from kessai.keys import Keys
+from kessai.messages import Messages
 from kessai.payment import issuers
 from kessai.payment.merchant import Merchant, Mode, Terms
 from kessai.storage.database import Database
 from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, Merchants, RevokeKey, SetMerchant
-from kessai.vault import Purpose, Vault
+from kessai.vault import Vault
 
+ANSWERS: Final = "answers"
+"""The kind of a certificate that signs nothing: answers are encrypted to it."""
 WIRES: Final = ("cybersource",)
 MOST_RACES: Final = 32
 """How often a change of a merchant that others change too starts again."""
@@ -44,15 +49,19 @@ class Account:
     overrides: dict[str, object]
     settled_until: datetime
     keys: dict[str, SharedSecret | Certificate] = field(default_factory=dict)
+    answer_keys: dict[str, Certificate] = field(default_factory=dict)
+    """What answers may be encrypted to, by the ids that requests name. They sign nothing."""
 
 
 class Accounts:
     """Every merchant of the installation."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
-        self._database = database
+        self.database = database
         self._rows = Merchants(database)
         self._vault = vault
+        self.keys = Keys(database, vault)
+        self.messages = Messages(database, vault)
         self._accounts: dict[str, Account] = {}
         self._version = 0
         self.changing = asyncio.Lock()
@@ -81,17 +90,21 @@ class Accounts:
     async def load(self) -> None:
         """Read every merchant and open its keys. A wrong key-encryption key shows here, before any port is open."""
         version = await self._newest()
+        await self.messages.load()
         for row in await self._rows.all():
             account = Account(_merchant(row), msgspec.json.decode(row.terms), row.settled_until)
-            if not self._vault.knows(row.id):
-                keysets = await self._rows.keysets(row.id)
-                self._vault.load(row.id, {Purpose(name): sealed for name, sealed in keysets.items()})
+            await self.keys.load(row.id)
             await self._load_keys(account)
             self._accounts[row.id] = account
         self._version = version
 
+    @property
+    def version(self) -> int:
+        """How many changes of merchants and keys, at least, are in what is kept here."""
+        return self._version
+
     async def _newest(self) -> int:
-        rows = await self._database.read("changes_version", {})
+        rows = await self.database.read("changes_version", {})
         return int(rows[0][0]) if rows else 0
 
     async def refresh(self) -> bool:
@@ -105,16 +118,19 @@ class Accounts:
     async def _load_keys(self, account: Account) -> None:
         merchant_id = account.merchant.id
         live: dict[str, SharedSecret | Certificate] = {}
+        answer_keys: dict[str, Certificate] = {}
         for row in await self._rows.keys(merchant_id):
             if row.revoked_at is not None:
                 continue
             if row.sealed is not None:
                 secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
                 live[row.id] = SharedSecret(row.id, secret, merchant_id)
+            elif row.kind == ANSWERS and row.certificate is not None:
+                answer_keys[row.id] = Certificate.of(row.certificate, merchant_id)
             elif row.certificate is not None:
                 certificate = Certificate.of(row.certificate, merchant_id)
                 live |= dict.fromkeys(certificate.key_ids, certificate)
-        account.keys = live
+        account.keys, account.answer_keys = live, answer_keys
 
     # ---- changes
 
@@ -150,11 +166,11 @@ class Accounts:
             keys.append(self._certificate_row(merchant_id, certificate, now))
             shown["certificate"] = keys[-1].id
         if shared_secret is not None or certificate is None:
-            key, text = self._secret_row(merchant_id, key_id, shared_secret, now)
+            key, text = await self._secret_row(merchant_id, key_id, shared_secret, now)
             keys.append(key)
             shown |= {"key_id": key.id} | ({"shared_secret": text} if shared_secret is None else {})
         write = AddMerchant(row=row, keysets={str(p): bytes(k) for p, k in keysets.items()}, keys=tuple(keys), now=now)
-        if not await self._database.write(write):
+        if not await self.database.write(write):
             self._vault.forget(merchant_id)
             raise Refused(f"there is a merchant {merchant_id} already")
         account = Account(_merchant(row), {}, now)
@@ -164,7 +180,9 @@ class Accounts:
             await self.welcome(account.merchant)
         return shown
 
-    def _secret_row(self, merchant_id: str, key_id: str | None, text: str | None, now: datetime) -> tuple[KeyRow, str]:
+    async def _secret_row(
+        self, merchant_id: str, key_id: str | None, text: str | None, now: datetime
+    ) -> tuple[KeyRow, str]:
         key_id = key_id or str(uuid.uuid4())
         if _KEY_ID.fullmatch(key_id) is None:
             raise Refused("a key id is 1 to 128 visible ASCII characters")
@@ -174,7 +192,9 @@ class Accounts:
             SharedSecret(key_id, secret, merchant_id)
         except ValueError:
             raise Refused("a shared secret is base64 of at least 16 bytes") from None
-        sealed = self._vault.seal_secret(merchant_id, key_id, "shared_secret", secret)
+        sealed = await self.keys.sealed(
+            partial(self._vault.seal_secret, merchant_id, key_id, "shared_secret", secret), now
+        )
         row = KeyRow(id=key_id, kind="secret", sealed=sealed, certificate=None, created_at=now, revoked_at=None)
         return row, text
 
@@ -206,18 +226,41 @@ class Accounts:
         if certificate is not None:
             row, shown = self._certificate_row(merchant_id, certificate, now), {}
         else:
-            row, text = self._secret_row(merchant_id, key_id, shared_secret, now)
+            row, text = await self._secret_row(merchant_id, key_id, shared_secret, now)
             shown = {"shared_secret": text} if shared_secret is None else {}
-        if not await self._database.write(AddKey(merchant_id, row)):
+        if not await self.database.write(AddKey(merchant_id, row)):
             raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
         await self._load_keys(account)
         return {"merchant": merchant_id, "key_id": row.id, "kind": row.kind, **shown}
+
+    async def add_answer_key(
+        self, merchant_id: str, now: datetime, certificate: bytes, key_id: str | None = None
+    ) -> dict[str, object]:
+        """A certificate that answers may be encrypted to, by its subject's serialNumber or another id."""
+        account = self.get(merchant_id)
+        row = self._certificate_row(merchant_id, certificate, now)
+        if key_id is not None and _KEY_ID.fullmatch(key_id) is None:
+            raise Refused("a key id is 1 to 128 visible ASCII characters")
+        row = replace(row, id=key_id or row.id, kind=ANSWERS)
+        if row.id in account.keys or not await self.database.write(AddKey(merchant_id, row)):
+            raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
+        await self._load_keys(account)
+        return {"merchant": merchant_id, "key_id": row.id, "kind": row.kind}
+
+    async def key_store(self, merchant_id: str, password: str, now: datetime) -> bytes:
+        """A key store for a client of a merchant, whose new certificate may sign from now on."""
+        self.get(merchant_id)
+        if not 0 < len(password) <= 128:
+            raise Refused("the password of a key store is 1 to 128 characters")
+        made = await self.messages.key_store(merchant_id, password, now)
+        await self.add_key(merchant_id, now, certificate=made.certificate)
+        return made.content
 
     async def revoke_key(self, merchant_id: str, key_id: str, now: datetime) -> dict[str, object]:
         account = self.get(merchant_id)
         key = account.keys.get(key_id)
         stored = key.key_ids[0] if key is not None else key_id
-        if not await self._database.write(RevokeKey(merchant_id, stored, now)):
+        if not await self.database.write(RevokeKey(merchant_id, stored, now)):
             raise Refused(f"the merchant {merchant_id} has no live key {key_id}")
         await self._load_keys(account)
         return {"merchant": merchant_id, "key_id": stored, "revoked": True}
@@ -230,7 +273,7 @@ class Accounts:
             assert seen is not None, "a merchant in memory has a row"
             row, overrides = _changed(seen, changes)
             merchant = _merchant(row)
-            if await self._database.write(SetMerchant(seen, row.mode, row.terms)):
+            if await self.database.write(SetMerchant(seen, row.mode, row.terms)):
                 account.merchant, account.overrides = merchant, overrides
                 return describe(account)
         raise Refused(f"the merchant {merchant_id} is being changed by others; try again")
@@ -253,6 +296,7 @@ def describe(account: Account) -> dict[str, object]:
         "mode": merchant.mode.value,
         "wires": list(WIRES),
         "keys": sorted({key.key_ids[0] for key in account.keys.values()}),
+        "answer_keys": sorted(account.answer_keys),
         "settings": account.overrides,
     }
 

@@ -6,17 +6,18 @@ writer's lock. Either way the same function carries the order out.
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kessai import accounts, backup, books, config, ids, story, verify
+from kessai import accounts, backup, books, config, ids, rotation, story, verify
 from kessai.accounts import Refused
 from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
@@ -91,6 +92,22 @@ async def key_add(
 
 async def key_revoke(house: House, merchant: str, key_id: str) -> object:
     return await house.accounts.revoke_key(merchant, key_id, house.clock())
+
+
+async def key_answers(house: House, merchant: str, certificate: str, key_id: str | None = None) -> object:
+    """Register a certificate that answers may be encrypted to."""
+    return await house.accounts.add_answer_key(merchant, house.clock(), certificate.encode(), key_id)
+
+
+async def key_store(house: House, merchant: str, password: str) -> object:
+    """A key store for a client (PKCS #12, in base64). Its private key is in the answer, and kept nowhere."""
+    made = await house.accounts.key_store(merchant, password, house.clock())
+    return {"merchant": merchant, "content": base64.b64encode(made).decode()}
+
+
+async def vault_certificate(house: House) -> object:
+    """The certificate that clients encrypt requests to."""
+    return {"certificate": (await house.accounts.messages.certificate(house.clock())).decode()}
 
 
 async def credentials(house: House, merchant: str) -> object:
@@ -219,13 +236,42 @@ async def backup_to(house: House, file: str) -> object:
     return asdict(made)
 
 
+async def vault_status(house: House, merchant: str | None = None) -> object:
+    """Every key of a merchant, or of all: what it is for, its state, age, seals, and the rows that are under it."""
+    found = await house.rotation().status(_merchants(house, merchant))
+    return [asdict(key) | {"created_at": story.instant(key.created_at)} for key in found]
+
+
+async def vault_begin(house: House, merchant: str | None = None) -> object:
+    """Begin to turn the keys of a merchant, or of all; where some are turning already, go on with those."""
+    return asdict(await house.rotation().begin(_merchants(house, merchant)))
+
+
+async def vault_step(house: House, merchants: list[str], at: dict[str, Any] | None, pace: int) -> object:
+    """Go on with the turning of keys for a moment. `at` is what the step before handed out."""
+    known = rotation.Pass(**at) if at is not None else None
+    return asdict(await house.rotation().step(merchants, known, pace))
+
+
+def _merchants(house: House, merchant: str | None) -> list[str]:
+    """One merchant, or all of them. Refused where there is no such merchant."""
+    chosen = [house.accounts.get(merchant)] if merchant is not None else list(house.accounts)
+    return [account.merchant.id for account in chosen]
+
+
 ORDERS: Final[Mapping[str, Order]] = {
+    "vault status": vault_status,
+    "vault begin": vault_begin,
+    "vault step": vault_step,
     "status": status,
     "merchant list": merchant_list,
     "merchant add": merchant_add,
     "merchant set": merchant_set,
     "merchant key add": key_add,
     "merchant key revoke": key_revoke,
+    "merchant key answers": key_answers,
+    "merchant p12": key_store,
+    "vault certificate": vault_certificate,
     "credentials": credentials,
     "settle": settle,
     "ledger check": ledger_check,
@@ -353,6 +399,34 @@ def order(folder: Path, name: str, *, database: str | None = None, **arguments: 
     if "refused" in answer:
         raise Refused(answer["refused"])
     return answer["result"]
+
+
+@contextlib.contextmanager
+def orders(folder: Path, database: str | None = None) -> Iterator[Callable[..., Any]]:
+    """Give orders one after another, as `order` does; where they are carried out here, the house stays open meanwhile.
+
+    Each is short, so that whoever interrupts this loses nothing.
+    """
+    url = database_url(folder, database)
+    with contextlib.ExitStack() as stack:
+        here: list[tuple[asyncio.Runner, House]] = []
+
+        def give(name: str, **arguments: object) -> Any:
+            answer = None if url or here else call_over_there(folder, name, arguments)
+            if answer is None:
+                if not here:
+                    _refuse_a_new_installation(folder, url)
+                    runner = stack.enter_context(asyncio.Runner())
+                    house = runner.run(open_house(folder, database=url or None))
+                    stack.callback(lambda: runner.run(house.close()))
+                    here.append((runner, house))
+                runner, house = here[0]
+                answer = runner.run(carry_out(house, name, arguments))
+            if "refused" in answer:
+                raise Refused(answer["refused"])
+            return answer["result"]
+
+        yield give
 
 
 def _refuse_a_new_installation(folder: Path, url: str) -> None:

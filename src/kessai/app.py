@@ -25,6 +25,7 @@ from kessai.jobs.worker import Worker
 from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.rotation import Rotation
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
@@ -62,6 +63,7 @@ class House:
     settings: Settings
     database: Database
     seat: Seat
+    vault: Vault
     accounts: Accounts
     gateway: Gateway
     tokenizer: Tokenizer
@@ -91,8 +93,20 @@ class House:
             services=(TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),),
         )
 
+    def rotation(self) -> Rotation:
+        return Rotation(self.database, self.vault, self.accounts.keys, self.keep_up, self.clock)
+
+    async def keep_up(self) -> None:
+        """Load what any process has changed of merchants and keys; say so once nothing is under way from before."""
+        await self.accounts.refresh()
+        version = self.accounts.version
+        if version != self.seat.loaded:
+            await self.database.settled()
+            await self.seat.report(version)
+
     async def close(self) -> None:
         await self.gateway.close()
+        await self.accounts.keys.give_back()
         await self.seat.release()
         await self.database.close()
 
@@ -148,8 +162,22 @@ async def _key_for_server(folder: Path, engine: Database) -> KeyEncryptionKey:
 async def _compose(
     folder: Path, settings: Settings, kek: KeyEncryptionKey, database: Database, clock: Callable[[], datetime]
 ) -> House:
-    ring = Vault(kek)
+    ring = Vault(kek, is_counted=True)
     accounts = Accounts(database, ring)
+    # Before anything is read: whoever turns keys waits for a process that has a number and has not told what it loaded.
+    seat = Seat(database)
+    await seat.take()
+    try:
+        return await _furnish(folder, settings, ring, accounts, seat, clock)
+    except BaseException:
+        await seat.release()
+        raise
+
+
+async def _furnish(
+    folder: Path, settings: Settings, ring: Vault, accounts: Accounts, seat: Seat, clock: Callable[[], datetime]
+) -> House:
+    database = accounts.database
     try:
         await accounts.load()
         if not list(accounts):
@@ -160,8 +188,6 @@ async def _compose(
         raise CannotOpen(str(error)) from None
     payments = Payments(database)
     newest = max([await payments.newest_id(account.merchant.id) for account in accounts], default=0)
-    seat = Seat(database)
-    await seat.take()
     source = Source(seat, newest)
     links = _links(folder, settings)
     metrics = Metrics()
@@ -176,8 +202,16 @@ async def _compose(
         lease=seat.lease,
         deadline_s=settings.acquirer_deadline_s,
         metrics=metrics,
+        sealed=accounts.keys.sealed,
     )
-    tokenizer = Tokenizer(database=database, vault=ring, new_id=source.next, clock=clock, may_begin=source.may_begin)
+    tokenizer = Tokenizer(
+        database=database,
+        vault=ring,
+        new_id=source.next,
+        clock=clock,
+        sealed=accounts.keys.sealed,
+        may_begin=source.may_begin,
+    )
     accounts.welcome = partial(seeds.plant, tokenizer, database)
     for name in SANDBOX:
         account = accounts.find(name)
@@ -196,6 +230,7 @@ async def _compose(
         gateway.lease = seat.lease
 
     seat.on_move = move
+    await seat.report(accounts.version)
     seat.keep()
     health = Health(
         folder=folder,
@@ -210,6 +245,7 @@ async def _compose(
         settings=settings,
         database=database,
         seat=seat,
+        vault=ring,
         accounts=accounts,
         gateway=gateway,
         tokenizer=tokenizer,

@@ -11,9 +11,10 @@ unknown, with its clean-up queued in the same commit. A caller that hangs up can
 
 import asyncio
 from asyncio import sleep
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -49,7 +50,7 @@ from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unavailable
 from kessai.storage.payments import Answer, Claim, Found, Payments
 from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, Replay, SealedCard, SettleUnknown
-from kessai.vault import Vault
+from kessai.vault import Spent, Vault
 
 Encode = Callable[[Payment, Transaction], Answer]
 """A dialect's answer to a concluded transaction, as it will be stored and sent."""
@@ -100,9 +101,10 @@ class Gateway:
         lease: int,
         deadline_s: float,
         metrics: Metrics,
+        sealed: Callable[[Callable[[], SealedCard]], Awaitable[SealedCard]],
         work: Callable[[], None] = lambda: None,
     ) -> None:
-        """`links` by personality; `clock` gives aware UTC; `work` is called when a job was queued."""
+        """`links` by personality; `clock` gives aware UTC; `sealed` counts a seal; `work`: a job was queued."""
         self.database = database
         self.payments = Payments(database)
         self.vault = vault
@@ -113,6 +115,7 @@ class Gateway:
         self.lease = lease
         self.deadline_s = deadline_s
         self.metrics = metrics
+        self.sealed = sealed
         self.work = work
         self.under_way: set[int] = set()
         """Transactions whose exchange this process is in the middle of."""
@@ -225,12 +228,18 @@ class Gateway:
         """Commit 1. None: begun."""
         is_new = transaction.id == payment.id
         target = payment.find(transaction.target) if transaction.target is not None else None
+        sealed = None
+        if is_new and card is not None:
+            try:
+                sealed = self._seal(merchant, payment, card)
+            except Spent:
+                sealed = await self.sealed(partial(self._seal, merchant, payment, card))
         write = Begin(
             payment=payment,
             transaction=transaction,
             lease=self.lease,
             correlation=circumstances.correlation,
-            card=self._seal(merchant, payment, card) if is_new and card is not None else None,
+            card=sealed,
             claims=circumstances.claims + claims.unique(merchant, transaction, is_new=is_new),
             takes_over=(
                 Job(

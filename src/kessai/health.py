@@ -76,7 +76,7 @@ class Reason(StrEnum):
     PARKED = "parked"
     """Jobs were given up and wait for a person: `kessai jobs`, `kessai jobs drive`."""
     KEY_LIMIT = "key-limit"
-    """A key has sealed so often that it has to be turned."""
+    """A key has sealed so often that it has to be turned: `kessai vault rotate`."""
 
 
 UNAVAILABLE: Final = frozenset({Reason.STOPPING, Reason.DATABASE})

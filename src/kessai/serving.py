@@ -167,7 +167,7 @@ async def _keep_accounts(house: House) -> None:
     while True:
         await asyncio.sleep(REFRESH_S)
         try:
-            await house.accounts.refresh()
+            await house.keep_up()
         except DatabaseError:
             continue  # health tells it
         except Exception as error:

@@ -100,6 +100,12 @@ def merchant(result: Result) -> RenderableType:
     return Group(pairs(result), Text("The shared secret is shown this once.", style=_DOUBTFUL))
 
 
+def key_store(made: Result) -> RenderableType:
+    if "password" not in made:
+        return pairs(made)
+    return Group(pairs(made), Text("The password is shown this once.", style=_DOUBTFUL))
+
+
 def jobs(found: Sequence[Result]) -> RenderableType:
     """What is queued; what was given up last, where it is seen."""
     if not found:
@@ -125,6 +131,32 @@ def driven(found: Sequence[Result]) -> RenderableType:
     if not found:
         return Text("No job was given up.")
     return table(("merchant", "id"), ([job["merchant"], job["id"]] for job in found))
+
+
+def vault_keys(found: Sequence[Result]) -> RenderableType:
+    """The keys of merchants; those first that are due, or missing, in the words beneath."""
+    headings = ("merchant", "purpose", "id", "state", "age_days", "seals", "rows")
+    rows = (
+        [Text(key["state"], style=_KEY.get(key["state"], "")) if name == "state" else key[name] for name in headings]
+        for key in found
+    )
+    told: list[RenderableType] = [table(headings, rows, ("age_days", "seals", "rows"))]
+    if any(key["is_due"] for key in found):
+        due = sorted({key["merchant"] for key in found if key["is_due"]})
+        told.append(Text(f"To be turned (`kessai vault rotate`): {', '.join(due)}", style=_DOUBTFUL))
+    if any(key["state"] == "missing" for key in found):
+        told.append(Text("Rows are under a key that is missing: they cannot be opened.", style=_BAD))
+    return Group(*told)
+
+
+_KEY: Final[Mapping[str, str]] = {"missing": _BAD, "waits": _DOUBTFUL, "opens": _DOUBTFUL}
+
+
+def rotated(done: Result) -> RenderableType:
+    merchants = ", ".join(done["merchants"])
+    return Text(
+        f"New keys seal for {merchants}; {done['resealed']} rows were sealed again, the old keys are destroyed."
+    )
 
 
 def backed_up(made: Result) -> RenderableType:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -69,7 +70,8 @@ class Unresolved(Struct, frozen=True):
 
 
 class Tokenizer:
-    """Everything it needs is handed in. `new_id` gives time-ordered ids, `clock` aware UTC."""
+    """Everything it needs is handed in. `new_id` gives time-ordered ids, `clock` aware UTC; `sealed` calls what seals,
+    and reserves seals for it where none are left."""
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class Tokenizer:
         vault: Vault,
         new_id: Callable[[], int],
         clock: Callable[[], datetime],
+        sealed: Callable[[Callable[[], bytes]], Awaitable[bytes]],
         may_begin: Callable[[], bool] = lambda: True,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -86,6 +89,7 @@ class Tokenizer:
         self.new_id = new_id
         self.clock = clock
         self._database = database
+        self._sealed = sealed
         self._may_begin = may_begin
         self._random = random
 
@@ -120,7 +124,7 @@ class Tokenizer:
             is_default=is_default,
         )
 
-    def new_instrument(
+    async def new_instrument(
         self, merchant_id: str, number: Number, document: Document, fingerprint: bytes
     ) -> InstrumentIdentifier:
         is_card = isinstance(number, Pan)
@@ -131,7 +135,7 @@ class Tokenizer:
             made=self.new_id(),
             document=document,
             fingerprint=fingerprint,
-            sealed=self.vault.seal_number(merchant_id, id_, number),
+            sealed=await self.seal(merchant_id, id_, number),
         )
 
     async def instrument_of(
@@ -142,7 +146,11 @@ class Tokenizer:
         known = await self.tokens.by_fingerprint(merchant_id, fingerprint)
         if known is not None:
             return known, False
-        return self.new_instrument(merchant_id, number, document, fingerprint), True
+        return await self.new_instrument(merchant_id, number, document, fingerprint), True
+
+    async def seal(self, merchant_id: str, token_id: str, number: Number) -> bytes:
+        """The number of a token as it is stored. DatabaseError where no seal could be reserved."""
+        return await self._sealed(partial(self.vault.seal_number, merchant_id, token_id, number))
 
     def fingerprint(self, merchant_id: str, number: Number, routing_number: str = "") -> bytes:
         if isinstance(number, Pan):

@@ -18,6 +18,7 @@ A PAN and its expiry are sealed. A security code is not: nothing here takes a `C
     ├── CannotOpen      changed, cut short, moved, or sealed by a key that is not here
     │   └── WrongKey    a keyset sealed under another KEK than ours
     ├── NotLoaded       the keysets of this merchant have to be loaded first
+    ├── Spent           seals are counted before they are made: reserve some, `grant` them, try again
     ├── KeyExhausted    a key has sealed as much as it may
     └── SelfTestFailed  the library does not compute what the standards say
 """
@@ -27,9 +28,9 @@ import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, NewType, NoReturn
+from typing import Any, Final, NamedTuple, NewType, NoReturn
 
 import tink
 from tink import aead, prf, proto_keyset_format, secret_key_access
@@ -90,6 +91,15 @@ class KeyExhausted(VaultError):
     """A key has reached `SEALS_PER_KEY`; a new one has to take over."""
 
 
+class Spent(VaultError):
+    """Nothing is left of the seals that were reserved for this process."""
+
+    def __init__(self, merchant_id: str, purpose: Purpose) -> None:
+        super().__init__(f"no seal is reserved for the {purpose} key of this merchant")
+        self.merchant_id = merchant_id
+        self.purpose = purpose
+
+
 class SelfTestFailed(VaultError):
     """A known answer came out differently; do not open the port."""
 
@@ -118,6 +128,15 @@ class KeyEncryptionKey:
             raise WrongKey(f"a keyset is sealed under key {sealed[2:6].hex()}, the key here is {self.id.hex()}")
         return _open(self._aead, sealed, _bind("kessai keyset", FORMAT.hex(), merchant_id, purpose))
 
+    def seal(self, name: str, plaintext: bytes) -> bytes:
+        """Seal something of the installation itself, bound to its name."""
+        sealed: bytes = self._aead.encrypt(plaintext, _bind("kessai installation", FORMAT.hex(), name))
+        return FORMAT + sealed
+
+    def open(self, name: str, sealed: bytes) -> bytes:
+        """What was sealed by that name. CannotOpen."""
+        return _open(self._aead, sealed, _bind("kessai installation", FORMAT.hex(), name))
+
     def __repr__(self) -> str:
         return f"<KeyEncryptionKey {self.id.hex()}>"
 
@@ -143,11 +162,18 @@ def parse_kek(text: str) -> KeyEncryptionKey:
 
 @dataclass(slots=True, repr=False)
 class _Seals:
-    """One purpose of one merchant: the primitive, what it authenticates with every value, and its use."""
+    """One purpose of one merchant: the primitive, what it authenticates with every value, and its use.
+
+    `most` is what `used` may reach before more has to be reserved; `key` is the id of the key that seals.
+    """
 
     primitive: Any
     place: bytes
     used: int
+    most: int
+    key: bytes
+    owner: str
+    purpose: Purpose
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -157,6 +183,13 @@ class _Keys:
     fingerprint: Any
 
 
+class Keyset(NamedTuple):
+    """The keys of a keyset by their ids (4 bytes), oldest first, and which one seals. All of them open."""
+
+    keys: tuple[bytes, ...]
+    seals: bytes
+
+
 class Vault:
     """The key ring: one KEK and the opened keysets of the merchants in use.
 
@@ -164,12 +197,14 @@ class Vault:
     again. Every other method raises NotLoaded for a merchant that is not on the ring.
     """
 
-    __slots__ = ("_capacity", "_kek", "_ring")
+    __slots__ = ("_capacity", "_is_counted", "_kek", "_ring")
 
-    def __init__(self, kek: KeyEncryptionKey, capacity: int = 4_096) -> None:
+    def __init__(self, kek: KeyEncryptionKey, capacity: int = 4_096, *, is_counted: bool = False) -> None:
+        """`is_counted`: seals have to be granted before they are made, else `Spent`."""
         assert capacity > 0
         self._kek = kek
         self._capacity = capacity
+        self._is_counted = is_counted
         self._ring: OrderedDict[str, _Keys] = OrderedDict()
 
     def create_keys(self, merchant_id: str) -> dict[Purpose, SealedKeyset]:
@@ -212,6 +247,84 @@ class Vault:
         """How often each key has sealed, `used` at loading included: a key turns at 2^30 and refuses at 2^31."""
         keys = self._keys(merchant_id)
         return {Purpose.CARD: keys.card.used, Purpose.SECRET: keys.secret.used}
+
+    def seal_of_installation(self, name: str, plaintext: bytes) -> bytes:
+        """Seal a secret that is no merchant's, under the key-encryption key itself: there are few of them."""
+        return self._kek.seal(name, plaintext)
+
+    def open_of_installation(self, name: str, sealed: bytes) -> bytes:
+        """The secret of that name. CannotOpen."""
+        return self._kek.open(name, sealed)
+
+    # ---- counting and turning keys
+
+    def sealing_key(self, merchant_id: str, purpose: Purpose) -> bytes:
+        """The id of the key that seals: 4 bytes, as `key_of` finds it in what it sealed."""
+        return self._of(merchant_id, purpose).key
+
+    def grant(self, merchant_id: str, purpose: Purpose, key: bytes, total: int, count: int) -> None:
+        """So many seals were reserved under a key, `total` with all before them. Nothing happens for another key."""
+        seals = self._of(merchant_id, purpose)
+        if seals.key == key:
+            seals.used, seals.most = total - count, total
+
+    def left(self, merchant_id: str, purpose: Purpose) -> int:
+        """How many seals are granted and not made."""
+        seals = self._of(merchant_id, purpose)
+        return seals.most - seals.used
+
+    def take_back(self, merchant_id: str, purpose: Purpose) -> tuple[bytes, int]:
+        """The sealing key, and how many seals were granted and not made; they are not granted any more."""
+        seals = self._of(merchant_id, purpose)
+        left = seals.most - seals.used if self._is_counted else 0
+        seals.most = seals.used if self._is_counted else seals.most
+        return seals.key, left
+
+    def reseal(self, merchant_id: str, purpose: Purpose, column: str, row_id: str, sealed: bytes) -> bytes:
+        """The same value in the same place, sealed by the key that seals now. CannotOpen, Spent, KeyExhausted."""
+        seals = self._of(merchant_id, purpose)
+        return _seal(seals, column, row_id, _open(seals.primitive, sealed, seals.place + _bind(column, row_id)))
+
+    def read_keyset(self, merchant_id: str, purpose: Purpose, sealed: bytes) -> Keyset:
+        """Which keys a stored keyset has."""
+        keyset = self._parsed(merchant_id, purpose, sealed)
+        return Keyset(tuple(key.key_id.to_bytes(4) for key in keyset.key), keyset.primary_key_id.to_bytes(4))
+
+    def with_fresh_key(self, merchant_id: str, purpose: Purpose, sealed: bytes) -> tuple[SealedKeyset, bytes]:
+        """A keyset with one more key, which opens and does not seal yet; and that key's id."""
+        keyset = self._parsed(merchant_id, purpose, sealed)
+        while True:
+            handle = tink.new_keyset_handle(_TEMPLATES[purpose])
+            (fresh,) = tink_pb2.Keyset.FromString(proto_keyset_format.serialize(handle, secret_key_access.TOKEN)).key
+            if all(fresh.key_id != key.key_id for key in keyset.key):
+                break
+        keyset.key.append(fresh)
+        return self._kek.wrap(keyset.SerializeToString(), merchant_id, purpose), fresh.key_id.to_bytes(4)
+
+    def with_sealing(self, merchant_id: str, purpose: Purpose, sealed: bytes, key: bytes) -> SealedKeyset:
+        """A keyset in which another of its keys seals. Every process has to have loaded that key before."""
+        keyset = self._parsed(merchant_id, purpose, sealed)
+        assert any(one.key_id == int.from_bytes(key) for one in keyset.key), "a key that is not there cannot seal"
+        keyset.primary_key_id = int.from_bytes(key)
+        return self._kek.wrap(keyset.SerializeToString(), merchant_id, purpose)
+
+    def without(self, merchant_id: str, purpose: Purpose, sealed: bytes, key: bytes) -> SealedKeyset:
+        """A keyset without one of its keys. What that key sealed opens nowhere any more."""
+        keyset = self._parsed(merchant_id, purpose, sealed)
+        assert keyset.primary_key_id != int.from_bytes(key), "the key that seals stays"
+        kept = [one for one in keyset.key if one.key_id != int.from_bytes(key)]
+        del keyset.key[:]
+        keyset.key.extend(kept)
+        return self._kek.wrap(keyset.SerializeToString(), merchant_id, purpose)
+
+    def _parsed(self, merchant_id: str, purpose: Purpose, sealed: bytes) -> Any:
+        return tink_pb2.Keyset.FromString(self._kek.unwrap(sealed, merchant_id, purpose))
+
+    def _of(self, merchant_id: str, purpose: Purpose) -> _Seals:
+        keys = self._keys(merchant_id)
+        return keys.card if purpose is Purpose.CARD else keys.secret
+
+    # ---- sealing and opening
 
     def seal_card(self, merchant_id: str, row_id: int, pan: Pan, expiry: Expiry | None) -> bytes:
         """Seal what may be kept of a card, for one row.
@@ -275,8 +388,15 @@ class Vault:
         return keys
 
     def _seals(self, merchant_id: str, purpose: Purpose, keysets: Mapping[Purpose, bytes], used: int) -> _Seals:
+        primitive = self._opened(merchant_id, purpose, keysets, aead.Aead)
+        key = self.read_keyset(merchant_id, purpose, keysets[purpose]).seals
+        before = self._ring.get(merchant_id)
+        known = before and (before.card if purpose is Purpose.CARD else before.secret)
+        if known and known.key == key:  # what was granted to this key stays granted
+            return replace(known, primitive=primitive)
         place = _bind("kessai sealed", FORMAT.hex(), merchant_id, purpose)
-        return _Seals(self._opened(merchant_id, purpose, keysets, aead.Aead), place, used)
+        most = used if self._is_counted else SEALS_PER_KEY
+        return _Seals(primitive, place, used, most, key, merchant_id, purpose)
 
     def _opened(self, merchant_id: str, purpose: Purpose, keysets: Mapping[Purpose, bytes], kind: Any) -> Any:
         if purpose not in keysets:
@@ -288,9 +408,16 @@ class Vault:
             raise CannotOpen(f"the {purpose} keyset is of a kind that is not known here") from None
 
 
+def key_of(sealed: bytes) -> bytes:
+    """The id of the key that sealed a value: 4 bytes. The same as SQL's `substr(sealed, 3, 4)`."""
+    return sealed[2:6]
+
+
 def _seal(seals: _Seals, column: str, row_id: str, plaintext: bytes) -> bytes:
-    if seals.used >= SEALS_PER_KEY:
-        raise KeyExhausted("a key has sealed as much as it may")
+    if seals.used >= seals.most:
+        if seals.used >= SEALS_PER_KEY:
+            raise KeyExhausted("a key has sealed as much as it may")
+        raise Spent(seals.owner, seals.purpose)
     seals.used += 1
     sealed: bytes = seals.primitive.encrypt(plaintext, seals.place + _bind(column, row_id))
     return FORMAT + sealed

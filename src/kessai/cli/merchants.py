@@ -1,11 +1,16 @@
 """Merchants and their keys: who may call, and on which terms."""
 
+import base64
+import os
+import secrets
 import sys
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from kessai import acquirers, admin, show
+from kessai.accounts import Refused
 from kessai.cli.common import (
     DEFAULT_DATA,
     AsJson,
@@ -18,6 +23,7 @@ from kessai.cli.common import (
     keys,
     print_json,
     print_shown,
+    read,
     tell,
 )
 
@@ -93,6 +99,54 @@ def key_add(
     brought = keys(key_id, shared_secret_file, certificate)
     made = admin.order(data, "merchant key add", database=database, merchant=merchant, **brought)
     tell(made, show.merchant, as_json)
+
+
+@key_app.command("answers")
+def key_answers(
+    merchant: MerchantId,
+    certificate: Annotated[str, typer.Option("--certificate", metavar="PEM", help="File with the certificate.")],
+    key_id: Annotated[
+        str | None,
+        typer.Option(
+            "--key-id", metavar="KID", help="What tokens name it by; without it, its subject's serial number."
+        ),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a certificate that answers are encrypted to where a token asks for it. It signs nothing."""
+    text = read(certificate, "the certificate").decode("utf-8", "replace")
+    made = admin.order(
+        data, "merchant key answers", database=database, merchant=merchant, certificate=text, key_id=key_id
+    )
+    tell(made, show.merchant, as_json)
+
+
+@app.command("p12")
+def key_store(
+    merchant: MerchantId,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A new file; clients expect it to end in .p12.")],
+    password_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="File with the password for it; - reads it. Without one, a new password."),
+    ] = None,
+    data: Data = DEFAULT_DATA,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key store for a client: a new key that signs its tokens, and the certificate to encrypt requests to."""
+    if password_file is not None:
+        password = read(password_file, "the password").decode("utf-8", "replace").strip()
+    else:
+        password = secrets.token_urlsafe(18)
+    if out.exists():
+        raise Refused(f"the file {out} exists already")
+    made = admin.order(data, "merchant p12", database=database, merchant=merchant, password=password)
+    with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(base64.b64decode(made["content"]))
+    told = {"merchant": merchant, "file": str(out)} | ({} if password_file is not None else {"password": password})
+    tell(told, show.key_store, as_json)
 
 
 @key_app.command("revoke")

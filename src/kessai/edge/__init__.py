@@ -8,25 +8,25 @@ pass the first. A stage that runs many times in a row stays in the processor's c
 of a request among sixty-four, and adds a few microseconds to a lone one.
 """
 
-import os
 import re
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import partial
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai import ids
+from kessai import envelopes, ids
 from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.cybersource import answers, auth, details, requests
+from kessai.dialects.cybersource.envelope import is_sealed
 from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
@@ -35,6 +35,7 @@ from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
+from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
 from kessai.limits import Limits, refused
 from kessai.log import log
@@ -143,22 +144,25 @@ class Edge:
             kind = found.name if isinstance(found, Handler) else "unknown"
         try:
             response = await self._answer(request, found, str(scope["scheme"]), correlation)
-        except Busy:
-            response = refusal(503, "busy", "This payment is being changed by others; try again.")
-        except DatabaseError as error:  # before any exchange: nothing was done
-            log("database.fault", level="error", error=type(error).__name__)
-            response = refusal(503, "unavailable", "Nothing was done; try again.")
-        except OutcomeUnknown:
-            response = self._failure(SERVER_TIMEOUT)
         except Exception as error:
-            # Wherever this came from, an exchange may have taken place: the outcome is unknown, not a failure.
-            log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
-            response = self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
+            response = self._failed(error, request)
         if response.status in _TOLD_HERE:
             log("request.refused", status=response.status)
         await sleep(0)
         await write(send, response, correlation)
         self._metrics.request(kind, response.status, monotonic() - begun)
+
+    def _failed(self, error: Exception, request: HttpRequest) -> HttpResponse:
+        if isinstance(error, Busy):
+            return refusal(503, "busy", "This payment is being changed by others; try again.")
+        if isinstance(error, DatabaseError):  # before any exchange: nothing was done
+            log("database.fault", level="error", error=type(error).__name__)
+            return refusal(503, "unavailable", "Nothing was done; try again.")
+        if isinstance(error, OutcomeUnknown):
+            return self._failure(SERVER_TIMEOUT)
+        # Wherever this came from, an exchange may have taken place: the outcome is unknown, not a failure.
+        log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
+        return self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
 
     def _of_service(self, request: HttpRequest) -> Handler | frozenset[str]:
         service = self._services.get(request.path.lstrip("/").partition("/")[0])
@@ -172,10 +176,19 @@ class Edge:
         known = self._authenticate(request)
         if isinstance(known, HttpResponse):
             return known
-        account, signature = known
         await sleep(0)
+        if known.kid is None and not is_sealed(request.body):
+            return await self._answer_plain(known, found, scheme, correlation, request)
+        answer = partial(self._answer_plain, known, found, scheme, correlation)
+        refuse = partial(self._failure, INVALID_DATA, None)
+        return await envelopes.through(self._accounts, known, request, self._wall_clock(), answer, self._failed, refuse)
+
+    async def _answer_plain(
+        self, known: Known, found: Match | Handler, scheme: str, correlation: str, request: HttpRequest
+    ) -> HttpResponse:
+        account = known.account
         if isinstance(found, Handler):
-            return await self._handled(found, account, request, signature)
+            return await self._handled(found, account, request, known.signature)
         if found.row.kind is Kind.READ:
             return await self._read_back(account, found)
         if found.row.kind is Kind.DETAILS:
@@ -187,7 +200,7 @@ class Edge:
         if found.row.kind in _NEW_PAYMENTS and self._refuses_new_payments():
             self._metrics.refused += 1
             return refusal(503, "unavailable", "There is no room for new payments; nothing was done.")
-        return await self._perform(account, found, request, correlation, signature)
+        return await self._perform(account, found, request, correlation, known.signature)
 
     async def _handled(
         self, handler: Handler, account: Account, request: HttpRequest, signature: tuple[Claim, ...]
@@ -201,8 +214,8 @@ class Edge:
 
     # ---- who calls
 
-    def _authenticate(self, request: HttpRequest) -> tuple[Account, tuple[Claim, ...]] | HttpResponse:
-        """The account of a verified request, with what its signature claims; or the 401."""
+    def _authenticate(self, request: HttpRequest) -> Known | HttpResponse:
+        """The account of a verified request, what its signature claims, whom its answer is for; or the 401."""
         now = self._wall_clock()
         claimed = auth.claim(request)
         if isinstance(claimed, auth.Failure):
@@ -218,8 +231,10 @@ class Edge:
         if wait_s := self._limits.verified(request, account.merchant, verified.key_id, monotonic()):
             return refused(wait_s)
         if request.method not in ("POST", "PUT", "PATCH"):  # clients send the others again by themselves
-            return account, ()
-        return account, _repeated(account.merchant, claimed, verified, request, now, self._window_s)
+            return Known(account, (), wanted(claimed))
+        return Known(
+            account, _repeated(account.merchant, claimed, verified, request, now, self._window_s), wanted(claimed)
+        )
 
     def _unauthorized(
         self, failure: auth.Failure, account: Account | None, guess: HttpRequest | None = None

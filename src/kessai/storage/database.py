@@ -22,6 +22,8 @@ from enum import Enum
 from importlib.resources import files
 from typing import Any, Final, Literal, Protocol, TypeVar
 
+from kessai.storage import sealed
+
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -121,6 +123,10 @@ class Database(Protocol):
         """Rows of a named query, from committed state."""
         ...
 
+    async def settled(self) -> None:
+        """Wait until every write that was given before now is committed, or will never be."""
+        ...
+
     async def close(self) -> None:
         """Commit what waits, and let go of everything."""
         ...
@@ -142,10 +148,11 @@ _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 
 
 def statements(kind: Kind) -> dict[str, str]:
-    """The text of every named query: the shared ones of `sql/*.sql`, and the engine's twins in a folder beside them."""
+    """The text of every named query: the shared ones of `sql/*.sql`, the engine's twins in a folder beside them, and
+    those that follow from the table of sealed columns."""
     shared = dict(_texts("sql"))
     own = dict(_texts(f"sql/{kind}"))
-    return shared | own
+    return shared | own | sealed.statements(kind)
 
 
 def _texts(place: str) -> Iterator[tuple[str, str]]:

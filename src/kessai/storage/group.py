@@ -31,6 +31,15 @@ def deliver(batch: Sequence[Waiting], results: Sequence[object]) -> None:
             one.future.set_result(result)
 
 
+async def until_settled(open_writes: Callable[[], Sequence[Waiting]]) -> None:
+    """Wait until none of the writes that are open now is. A caller that has gone does not end its write."""
+    before = open_writes()
+    while before:
+        await asyncio.sleep(0.005)
+        left = {id(one) for one in open_writes()}
+        before = [one for one in before if id(one) in left]
+
+
 class Linger:
     """Calls `commit` when a turn of the loop brought no new write, or as many wait as one commit takes."""
 

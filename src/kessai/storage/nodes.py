@@ -31,9 +31,10 @@ class TakeNode:
 
     lease: int
     host: str
+    loaded: int = 0
 
     def values(self) -> dict[str, object]:
-        return {"lease": self.lease, "host": self.host}
+        return {"lease": self.lease, "host": self.host, "loaded": self.loaded}
 
     def apply(self, run: Run) -> int | None:
         run("forget_nodes", {})
@@ -42,16 +43,17 @@ class TakeNode:
 
 @dataclass(frozen=True, slots=True)
 class RenewNode:
-    """False: the lease has ended."""
+    """False: the lease has ended. `loaded`: which version of merchants and keys this process works with, at least."""
 
     node: int
     lease: int
+    loaded: int = 0
 
     def values(self) -> dict[str, object]:
-        return {"node": self.node, "lease": self.lease}
+        return {"node": self.node, "lease": self.lease, "loaded": self.loaded}
 
-    def apply(self, run: Run) -> bool:  # noqa: ARG002 - nobody else can have it
-        return True
+    def apply(self, run: Run) -> bool:
+        return bool(run("renew_node", self.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class Seat:
         self._database = database
         self.node = 0
         self.lease = 0
+        self.loaded = 0
         self._until = 0.0
+        self._renewing = asyncio.Lock()
         self.on_move: Callable[[], None] = lambda: None
         """Called when the number and the lease have changed."""
         self._task: asyncio.Task[None] | None = None
@@ -86,13 +90,16 @@ class Seat:
         """Take a free number. Unavailable where there is none."""
         for _ in range(_TRIES):
             lease, begun = secrets.randbits(62), time.monotonic()
-            node = await self._database.write(TakeNode(lease, socket.gethostname()))
+            node = await self._database.write(TakeNode(lease, socket.gethostname(), self.loaded))
             if node is not None:
                 self.node, self.lease = node, lease
-                self._until = begun + LEASE_S - MARGIN_S if self._database.kind == "postgres" else math.inf
+                self._until = self._end_of(begun)
                 return
             await asyncio.sleep(0.01)
         raise Unavailable("every node number is taken")
+
+    def _end_of(self, begun: float) -> float:
+        return begun + LEASE_S - MARGIN_S if self._database.kind == "postgres" else math.inf
 
     def keep(self) -> None:
         """Renew the lease in the background from now on. The embedded database's only process has it for good."""
@@ -107,12 +114,18 @@ class Seat:
 
     async def renew(self) -> None:
         """Renew the lease; another number where it has ended."""
-        begun = time.monotonic()
-        if await self._database.write(RenewNode(self.node, self.lease)):
-            self._until = begun + LEASE_S - MARGIN_S
-            return
-        await self.take()
-        self.on_move()
+        async with self._renewing:  # whoever finds the lease ended takes one number, not two
+            begun = time.monotonic()
+            if await self._database.write(RenewNode(self.node, self.lease, self.loaded)):
+                self._until = self._end_of(begun)
+                return
+            await self.take()
+            self.on_move()
+
+    async def report(self, loaded: int) -> None:
+        """Tell every other process that this one works with a version of merchants and keys, and with none before."""
+        self.loaded = loaded
+        await self.renew()
 
     async def release(self) -> None:
         """Give the number back; nothing may be written under it any more."""

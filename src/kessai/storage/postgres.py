@@ -31,7 +31,7 @@ from kessai.storage.database import (
     load_queries,
 )
 from kessai.storage.failures import failure_of
-from kessai.storage.group import Linger, Waiting, deliver
+from kessai.storage.group import Linger, Waiting, deliver, until_settled
 from kessai.storage.lane import IMPATIENT_LOCK_MS, LOCK_MS, Lane
 from kessai.storage.together import MOST, Then, Together, merchant_of, place_of, plan_of
 from kessai.storage.writes import Conflict
@@ -79,6 +79,7 @@ class Postgres:
         self.observe: Callable[[int, float], None] = lambda _writes, _seconds: None
         self._reading: deque[asyncio.Future[Lane]] = deque()
         self._under_way: set[Hashable] = set()
+        self._sent: dict[Lane, list[_Queued]] = {}
         self._linger = Linger(lambda: len(self._waiting), MOST, self._dispatch)
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
@@ -196,6 +197,9 @@ class Postgres:
             return Conflict() if told is None else told  # type: ignore[return-value]
         return result
 
+    async def settled(self) -> None:
+        await until_settled(lambda: [*self._waiting, *(one for batch in self._sent.values() for one in batch)])
+
     def _dispatch(self) -> None:
         """Give batches to the connections that have none."""
         for lane in self._writers:
@@ -234,6 +238,7 @@ class Postgres:
 
     async def _commit(self, lane: Lane, batch: list[_Queued]) -> None:
         batch.sort(key=lambda one: place_of(one.write))
+        self._sent[lane] = batch
         results: Sequence[object]
         try:
             results = await self._together(lane, batch[0].plan, [one.write for one in batch])
@@ -242,6 +247,7 @@ class Postgres:
             results = [CommitUnknown(f"the answer could not be read: {type(bug).__name__}")] * len(batch)
         for one in batch:
             self._under_way -= one.touches
+        del self._sent[lane]
         deliver(batch, results)
         self._is_free(lane)
 

@@ -30,6 +30,24 @@ CREATE TABLE keysets (
     PRIMARY KEY (merchant_id, purpose)
 );
 
+CREATE TABLE vault_keys (
+    merchant_id TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    id BYTEA NOT NULL,
+    seals BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    promoted_at BIGINT,
+    destroyed_at BIGINT,
+    PRIMARY KEY (merchant_id, purpose, id)
+);
+
+CREATE TABLE message_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    sealed BYTEA NOT NULL,
+    certificate BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
 CREATE TABLE payments (
     merchant_id TEXT NOT NULL,
     id BIGINT NOT NULL,
@@ -145,7 +163,8 @@ CREATE TABLE nodes (
     node INTEGER NOT NULL PRIMARY KEY,
     lease BIGINT NOT NULL,
     until BIGINT NOT NULL,
-    host TEXT NOT NULL
+    host TEXT NOT NULL,
+    loaded BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE changes (

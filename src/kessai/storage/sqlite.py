@@ -33,7 +33,7 @@ from kessai.storage.database import (
     load_queries,
     migrations,
 )
-from kessai.storage.group import Linger, Waiting, deliver
+from kessai.storage.group import Linger, Waiting, deliver, until_settled
 from kessai.storage.writes import Begin, Finish, begin_all, finish_all
 
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -186,6 +186,7 @@ class Sqlite:
         self.observe: Callable[[int, float], None] = lambda _writes, _seconds: None
         self._linger = Linger(lambda: len(self._waiting), MOST_WRITES, self._commit_waiting)
         self._committing = False
+        self._under_way: list[Waiting] = []
         self._executor = ThreadPoolExecutor(1, "commit") if self._sync_seconds() > SLOW_SYNC_S else None
         self._stop = threading.Event()
         self._checkpointer = threading.Thread(target=self._checkpoint, name="checkpoint", daemon=True)
@@ -249,12 +250,14 @@ class Sqlite:
             self._next()
             return
         self._committing = True
+        self._under_way = batch
         loop = asyncio.get_running_loop()
         pending = loop.run_in_executor(self._executor, self._commit, [one.write for one in batch])
         pending.add_done_callback(lambda done: self._delivered(batch, done.result()))
 
     def _delivered(self, batch: list[Waiting], results: list[object]) -> None:
         self._committing = False
+        self._under_way = []
         deliver(batch, results)
         self._next()
 
@@ -327,6 +330,9 @@ class Sqlite:
         self._is_dropped = True
         with contextlib.suppress(apsw.Error):
             self._writer.close(True)
+
+    async def settled(self) -> None:
+        await until_settled(lambda: self._waiting + self._under_way)
 
     # ---- the rest
 

@@ -12,10 +12,12 @@ from typing import Any, Final, Generic, TypeVar
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
+from kessai.storage.keys import AddMessageKey, ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
 from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
 from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
+from kessai.storage.sealed import SEALED
 from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, token_row
 from kessai.storage.writes import (
     BATCH,
@@ -73,7 +75,7 @@ class Together(Generic[W]):
 
 def plan_of(write: Write[Any]) -> Together[Any]:
     """How a write is sent. KeyError for a kind that nobody knows: it has no statement."""
-    return TOGETHER[type(write)]
+    return RESEAL[write.column.name] if isinstance(write, Reseal) else TOGETHER[type(write)]
 
 
 def merchant_of(write: Write[Any]) -> str:
@@ -383,5 +385,15 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     TakeNode: Together("take_node", _alone, _number, goes_first=True),
     RenewNode: Together("renew_node", _alone, _done, goes_first=True),
     ReleaseNode: Together("release_node", _alone, _nothing),
+    ReserveSeals: Together("reserve_seals", _alone, _number),
+    GiveBackSeals: Together("give_back_seals", _alone, _nothing),
+    ChangeKeyset: Together("change_keyset", _alone, _done),
+    AddMessageKey: Together("add_message_key", _alone, _done),
 }
-"""Every kind of write that the production engine takes."""
+"""Every kind of write that the production engine takes, but for one."""
+
+RESEAL: Final[Mapping[str, Together[Reseal]]] = {
+    each.name: Together(f"reseal_{each.name}", lambda writes: writes[0].together(), lambda rows, _writes: [len(rows)])
+    for each in SEALED
+}
+"""A `Reseal` has a statement for each column of sealed values."""

@@ -66,11 +66,12 @@ async def plant(tokenizer: Tokenizer, database: Database, merchant: Merchant) ->
     # Another process may be planting too, or the merchant may have stored one of the numbers: then this one does not.
     # Nor is a merchant lost, with the secret that is shown once, because its samples could not be written.
     with suppress(DatabaseError):
-        await commit(database, WriteTokens(merchant_id=merchant.id, changes=_changes(tokenizer, merchant.id)))
+        changes = await _changes(tokenizer, merchant.id)
+        await commit(database, WriteTokens(merchant_id=merchant.id, changes=changes))
 
 
-def _changes(tokenizer: Tokenizer, merchant_id: str) -> Changes:
-    numbers = tuple(_number(tokenizer, merchant_id, each) for each in _NUMBERS)
+async def _changes(tokenizer: Tokenizer, merchant_id: str) -> Changes:
+    numbers = tuple([await _number(tokenizer, merchant_id, each) for each in _NUMBERS])
     changes = Changes(numbers)
     for customer_id in (FIRST_CUSTOMER, *OTHER_CUSTOMERS):
         is_first = customer_id == FIRST_CUSTOMER
@@ -99,7 +100,7 @@ def _changes(tokenizer: Tokenizer, merchant_id: str) -> Changes:
     return changes
 
 
-def _number(tokenizer: Tokenizer, merchant_id: str, token_id: str) -> InstrumentIdentifier:
+async def _number(tokenizer: Tokenizer, merchant_id: str, token_id: str) -> InstrumentIdentifier:
     asked = read.identifier(_NUMBERS[token_id], is_test=True)
     assert isinstance(asked, read.Identifier)
     fingerprint = tokenizer.fingerprint(merchant_id, asked.number, asked.routing_number)
@@ -108,5 +109,5 @@ def _number(tokenizer: Tokenizer, merchant_id: str, token_id: str) -> Instrument
         made=tokenizer.new_id(),
         document=asked.document,
         fingerprint=fingerprint,
-        sealed=tokenizer.vault.seal_number(merchant_id, token_id, asked.number),
+        sealed=await tokenizer.seal(merchant_id, token_id, asked.number),
     )

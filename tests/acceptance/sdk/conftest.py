@@ -9,6 +9,7 @@ import base64
 import json
 import secrets
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -74,7 +75,7 @@ def played(client_python: Callable[[Path], Path], tmp_path_factory: pytest.TempP
     python = client_python(ROOT)
     folder = tmp_path_factory.mktemp("sdk")
     ready: Future[Served] = Future()
-    ended: Future[books.Report] = Future()
+    ended: Future[tuple[books.Report, Envelopes]] = Future()
     thread = Thread(target=lambda: server.run(_serve(folder, ready, ended)))
     thread.start()
     try:
@@ -83,7 +84,7 @@ def played(client_python: Callable[[Path], Path], tmp_path_factory: pytest.TempP
             plays = {name: pool.submit(_play, python, orders, folder) for name, orders in _orders(served).items()}
             answers: Json = {name: play.result() for name, play in plays.items()}
         served.stop()
-        answers["books"] = ended.result(60)
+        answers["books"], answers["envelopes"] = ended.result(60)
         yield answers
     finally:
         if ready.done() and ready.exception() is None:
@@ -123,7 +124,7 @@ def _play(python: Path, orders: Json, folder: Path) -> Json:
     return noted
 
 
-async def _serve(folder: Path, ready: Future[Served], ended: Future[books.Report]) -> None:
+async def _serve(folder: Path, ready: Future[Served], ended: "Future[tuple[books.Report, Envelopes]]") -> None:
     """Serve one house over http and https until told to stop, and prove its books at the end."""
     try:
         house = await open_house(folder / "data")
@@ -136,8 +137,9 @@ async def _serve(folder: Path, ready: Future[Served], ended: Future[books.Report
             server.Settings(port=0),
             server.Settings(host="localhost", port=0, certificate=certificate, key=key),
         )
+        envelopes = Envelopes(house.edge())
         servers = [
-            asyncio.create_task(server.serve(house.edge(), each, port.set_result, stop))
+            asyncio.create_task(server.serve(envelopes, each, port.set_result, stop))
             for each, port in zip(settings, ports, strict=True)
         ]
         plain, secure = await asyncio.wait_for(asyncio.gather(*ports), 10)
@@ -155,7 +157,7 @@ async def _serve(folder: Path, ready: Future[Served], ended: Future[books.Report
         await worker
         report = await books.check(house.database)
         await house.close()
-        ended.set_result(report)
+        ended.set_result((report, envelopes))
     except BaseException as error:
         for waited in (ready, ended):
             if not waited.done():
@@ -171,7 +173,7 @@ def _tell(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 async def _merchants(accounts: Accounts, folder: Path) -> dict[str, dict[str, Json]]:
     """A merchant per authentication and personality, as the client has to be configured for it."""
-    found: dict[str, dict[str, Json]] = {"signature": {}, "certificate": {}, "secret": {}}
+    found: dict[str, dict[str, Json]] = {"signature": {}, "certificate": {}, "secret": {}, "encrypted": {}}
     now = datetime.now(UTC)
     for personality in PERSONALITIES:
         for authentication, scheme in (("signature", HTTP_SIGNATURE), ("secret", JWT_BY_SECRET)):
@@ -183,11 +185,65 @@ async def _merchants(accounts: Accounts, folder: Path) -> dict[str, dict[str, Js
         certificate, configuration = _key_store(merchant_id, folder / personality, now)
         await accounts.add(merchant_id, personality, now, certificate=certificate)
         found["certificate"][personality] = configuration
+        merchant_id = f"sdk_encrypted_{personality}"
+        await accounts.add(merchant_id, personality, now)
+        found["encrypted"][personality] = await _encrypting(accounts, merchant_id, folder / merchant_id, now)
     other = base64.b64encode(secrets.token_bytes(32)).decode()
     for authentication in ("signature", "secret"):
         found[authentication]["stranger"] = {**found[authentication]["sandbox"], "merchant_secretkey": other}
     _, found["certificate"]["stranger"] = _key_store("sdk_certificate_sandbox", folder / "stranger", now)
+    (serial,) = {key.key_ids[0] for key in accounts.get("sdk_encrypted_sandbox").keys.values() if len(key.key_ids) > 1}
+    _, stranger = _key_store("sdk_encrypted_sandbox", folder / "encrypted_stranger", now, serial)
+    found["encrypted"]["stranger"] = stranger
     return found
+
+
+async def _encrypting(accounts: Accounts, merchant_id: str, folder: Path, now: datetime) -> Json:
+    """The client's configuration for a key store as Kessai makes it: all that can be encrypted is, both ways.
+
+    The switches are texts: this version of the client stumbles over a true one while it logs nothing.
+    """
+    folder.mkdir()
+    store = folder / "merchant.p12"
+    store.write_bytes(await accounts.key_store(merchant_id, PASSWORD, now))
+    return {
+        "merchantid": merchant_id,
+        **JWT_BY_CERTIFICATE,
+        "keys_directory": str(folder),
+        "key_file_name": "merchant",
+        "key_alias": merchant_id,
+        "enableRequestMLEForOptionalApisGlobally": "true",
+        "enableResponseMleGlobally": "true",
+        "responseMlePrivateKeyFilePath": str(store),
+        "responseMlePrivateKeyFilePassword": PASSWORD,
+    }
+
+
+class Envelopes:
+    """Counts what goes through an application in envelopes, and hands it on as it is."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self.requests: Counter[str] = Counter()
+        self.answers: Counter[int] = Counter()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        status = 0
+
+        async def received() -> Any:
+            message = await receive()
+            if message.get("body", b"").startswith(b'{"encryptedRequest"'):
+                self.requests[scope["path"].rpartition("/")[2]] += 1
+            return message
+
+        async def sent(message: Any) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            if message.get("body", b"").startswith(b'{"encryptedResponse"'):
+                self.answers[status] += 1
+            await send(message)
+
+        await self._application(scope, received, sent)
 
 
 HTTP_SIGNATURE: Final = {"authentication_type": "http_signature"}
@@ -195,13 +251,15 @@ JWT_BY_SECRET: Final = {"authentication_type": "jwt", "jwt_key_type": "SHARED_SE
 JWT_BY_CERTIFICATE: Final = {"authentication_type": "jwt", "jwt_key_type": "P12", "key_password": PASSWORD}
 
 
-def _key_store(merchant_id: str, folder: Path, now: datetime) -> tuple[bytes, Json]:
+def _key_store(
+    merchant_id: str, folder: Path, now: datetime, serial: str = "17000000000000000000001"
+) -> tuple[bytes, Json]:
     """A new certificate (PEM) whose key lies in a PKCS#12 file, and the client's configuration for it.
 
     The client finds the certificate by its common name and names it by the serialNumber of its subject.
     """
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2048)
-    number = x509.NameAttribute(NameOID.SERIAL_NUMBER, "17000000000000000000001")
+    number = x509.NameAttribute(NameOID.SERIAL_NUMBER, serial)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, merchant_id), number])
     certificate = (
         x509.CertificateBuilder()

@@ -15,7 +15,7 @@ from kessai.books import Report
 Json = dict[str, Any]
 
 ROOT: Final = Path(__file__).parents[3]
-AUTHENTICATIONS: Final = ("signature", "certificate", "secret")
+AUTHENTICATIONS: Final = ("signature", "certificate", "secret", "encrypted")
 METHODS: Final = ("10", "21", "22", "23", "24", "31", "32", "33", "34", "61", "80")
 
 PAYMENT: Final = "PtsV2PaymentsPost201Response"
@@ -339,6 +339,15 @@ def test_https_works_with_the_run_environment_alone(played: Json, authentication
 
 def test_the_client_checks_the_certificate_of_the_server(played: Json) -> None:
     assert "CERTIFICATE_VERIFY_FAILED" in played["distrust"]["distrusted"]["failed"]
+
+
+def test_what_the_client_can_encrypt_came_and_went_encrypted(played: Json) -> None:
+    """Payments and all that follows them; refusals too. What it reads has no body to encrypt, and is answered so."""
+    envelopes = played["envelopes"]
+    assert envelopes.requests["payments"] > 20
+    assert envelopes.requests.keys() >= {"payments", "captures", "reversals", "refunds", "voids", "credits"}
+    assert envelopes.answers.keys() >= {200, 201, 400, 404, 502}
+    assert envelopes.answers.total() > envelopes.requests.total()
 
 
 # The rest of a partly reversed hold whose capture was voided, one that nobody touched, one approved in part.

@@ -1,6 +1,14 @@
 -- take_node --
 -- The embedded database has one process, so one node.
-INSERT INTO nodes (node, lease, until, host) VALUES (1, :lease, 0, :host) RETURNING node;
+INSERT INTO nodes (node, lease, until, host, loaded) VALUES (1, :lease, 0, :host, :loaded) RETURNING node;
+
+-- renew_node --
+-- Nobody else can have the one node of the embedded database.
+UPDATE nodes SET loaded = :loaded WHERE node = :node AND lease = :lease RETURNING node;
+
+-- nodes_behind --
+-- Processes that may still work with merchants and keys older than a version.
+SELECT node, host FROM nodes WHERE loaded < :version;
 
 -- forget_nodes --
 -- A process that begins on the embedded database is alone: every lease before it has ended.
