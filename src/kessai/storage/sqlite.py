@@ -93,9 +93,15 @@ def _guard(action: int, table: str | None, _1: str | None, _2: str | None, _3: s
     return apsw.SQLITE_DENY if changes and table in _APPEND_ONLY else apsw.SQLITE_OK
 
 
+_OPEN: Final = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_NOMUTEX
+with contextlib.suppress(apsw.MisuseError):  # somebody has opened a database already: it counts its memory then
+    apsw.config(apsw.SQLITE_CONFIG_MEMSTATUS, False)
+
+
 def connect(path: Path, *, guarded: bool = True) -> apsw.Connection:
     """A connection with every safety on; `guarded` keeps it from changing what is append-only."""
-    connection = apsw.Connection(str(path))
+    # Each connection is one thread's at a time, as apsw makes sure: the library's own mutexes are not needed.
+    connection = apsw.Connection(str(path), flags=_OPEN)
     connection.set_busy_timeout(5_000)
     for name, value in (
         ("page_size", 4096),
