@@ -21,8 +21,11 @@ from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
 from kessai.jobs.worker import Worker
+from kessai.jobs.indexing import Indexer
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.payment.merchant import Merchant
+from kessai.searches import Searches, describe
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
@@ -76,6 +79,7 @@ class House:
             wall_clock=utc_now,
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
+            services=(Searches(self.gateway),),
         )
 
     async def close(self) -> None:
@@ -164,11 +168,15 @@ async def _compose(
         deadline_s=settings.acquirer_deadline_s,
         metrics=metrics,
     )
+    def merchants() -> list[Merchant]:
+        return [account.merchant for account in accounts]
+
     worker = Worker(
         gateway,
-        lambda: [account.merchant for account in accounts],
+        merchants,
         first_wait_s=settings.clean_up_first_s,
         longest_wait_s=settings.clean_up_longest_s,
+        indexer=Indexer(gateway, merchants, describe),
     )
     gateway.work = worker.wake
 

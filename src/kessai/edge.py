@@ -422,6 +422,7 @@ async def _read(scope: Scope, receive: Receive) -> HttpRequest | None:
         f"{path}?{query.decode('latin-1')}" if query else path,
         tuple([(_name_of(name), value.decode("latin-1")) for name, value in scope["headers"]]),
         body,
+        scope["scheme"],
     )
 
 

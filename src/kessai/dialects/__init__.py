@@ -36,6 +36,7 @@ class HttpRequest(Struct, frozen=True, dict=True):
     headers: tuple[tuple[str, str], ...]
     """Names in lower case, values as latin-1 text, in the order received."""
     body: bytes = b""
+    scheme: str = "http"
 
     @lazy
     def path(self) -> str:

@@ -121,6 +121,10 @@ class Database(Protocol):
         """Rows of a named query, from committed state."""
         ...
 
+    async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
+        """Rows of a statement that was composed for one search (`search`), its values by their numbers."""
+        ...
+
     async def close(self) -> None:
         """Commit what waits, and let go of everything."""
         ...

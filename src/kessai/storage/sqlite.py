@@ -225,6 +225,9 @@ class Sqlite:
         known = self.queries[query]
         return self._reader.execute(known.sql, known.bind(values)).fetchall()
 
+    async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
+        return self._reader.execute(sql, tuple(values)).fetchall()  # type: ignore[arg-type]
+
     # ---- writing
 
     @property

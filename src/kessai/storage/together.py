@@ -11,9 +11,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.database import Row, Values, Write
+from kessai.storage.indexing import HoldMark, IndexRows
 from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
+from kessai.storage.searches import ForgetSearches, KeepSearch
 from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
 from kessai.storage.writes import (
     BATCH,
@@ -304,5 +306,9 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     TakeNode: Together("take_node", _alone, _number),
     RenewNode: Together("renew_node", _alone, _done),
     ReleaseNode: Together("release_node", _alone, _nothing),
+    HoldMark: Together("hold_search_mark", _alone, _done),
+    IndexRows: Together("index", _alone, _nothing),
+    KeepSearch: Together("keep_search", _alone, _nothing),
+    ForgetSearches: Together("forget_searches", _alone, _nothing),
 }
 """Every kind of write that the production engine takes."""
