@@ -20,8 +20,8 @@ from kessai.edge import Edge
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
-from kessai.jobs.worker import Worker
 from kessai.jobs.indexing import Indexer
+from kessai.jobs.worker import Worker
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.payment.merchant import Merchant
@@ -168,6 +168,7 @@ async def _compose(
         deadline_s=settings.acquirer_deadline_s,
         metrics=metrics,
     )
+
     def merchants() -> list[Merchant]:
         return [account.merchant for account in accounts]
 

@@ -1,4 +1,4 @@
-"""Searches of the CyberSource wire: the family `tss` beside the payments, and how transactions are described to be found.
+"""Searches of the CyberSource wire: the family `tss` beside the payments, and what transactions are found by.
 
 Two at a time are run in a process, so that payments have the database to themselves for the most part.
 """

@@ -22,7 +22,7 @@ from kessai.log import log
 from kessai.payment.lifecycle import Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.search import Facets
-from kessai.storage.indexing import HoldMark, Index, Indexable, IndexRow, IndexRows, Mark
+from kessai.storage.indexing import START, HoldMark, Index, Indexable, IndexRow, IndexRows, Mark
 from kessai.storage.searches import ForgetSearches
 
 BEHIND_S: Final = 1.0
@@ -36,7 +36,7 @@ SWEPT: Final = 1_000
 """Ids that are looked at again in one go."""
 AGAIN_EVERY_S: Final = 10.0
 HELD_S: Final = 30.0
-"""How long a mark is held without being renewed; then its process is gone."""
+"""How long a mark is held without being renewed; then another process takes it."""
 BUSY: Final = 0.5
 """The share of a core above which the process has other things to do."""
 SHARE_BUSY, SHARE_IDLE = 0.05, 0.5
@@ -59,6 +59,7 @@ class Indexer:
         self._stopping = asyncio.Event()
         self._open_after: dict[str, int] = {}
         self._again_after: dict[str, int] = {}
+        self._held_until_s: dict[str, float] = {}
         self._again_at = 0.0
         self._forgotten_at = 0.0
         self._load = _Load()
@@ -85,10 +86,10 @@ class Indexer:
                     if self._stopping.is_set():
                         return
                 await self._conclude(merchant.id)
-                while await self._sweep(merchant.id):
-                    if self._stopping.is_set():
-                        return
                 if is_again:
+                    while await self._sweep(merchant.id):
+                        if self._stopping.is_set():
+                            return
                     await self._once_more(merchant.id)
                 if is_time_to_forget:
                     before = self._gateway.clock() - SEARCHES_KEPT
@@ -117,7 +118,7 @@ class Indexer:
         """Index again what has an outcome now."""
         after = self._open_after.get(merchant_id, 0)
         concluded, self._open_after[merchant_id] = await self._index.concluded(merchant_id, after, SWEPT)
-        await self._index_ids(merchant_id, concluded, Mark())
+        await self._index_ids(merchant_id, concluded, START)
 
     async def _sweep(self, merchant_id: str) -> bool:
         """Look again at what was indexed a while ago. Whether there may be more."""
@@ -139,7 +140,7 @@ class Indexer:
         after = self._again_after.get(merchant_id, 0)
         missing, seen = await self._index.missing(merchant_id, after, mark.swept, SWEPT)
         self._again_after[merchant_id] = seen or 0
-        await self._index_ids(merchant_id, missing, Mark())
+        await self._index_ids(merchant_id, missing, START)
 
     async def _index_ids(self, merchant_id: str, wanted: Sequence[int], mark: Mark) -> None:
         """Index transactions one by one; the mark moves with the last of them."""
@@ -148,13 +149,13 @@ class Indexer:
             found: list[Indexable] = []
             for identifier in some:
                 found += await self._index.page(merchant_id, identifier - 1, identifier, 1)
-            await self._write(merchant_id, found, Mark())
-        if mark != Mark():
+            await self._write(merchant_id, found, START)
+        if mark != START:
             await self._write(merchant_id, (), mark)
 
     async def _write(self, merchant_id: str, found: Sequence[Indexable], mark: Mark) -> None:
         rows = [row for each in found if (row := self._row(each)) is not None]
-        if rows or mark != Mark():
+        if rows or mark != START:
             await self._gateway.database.write(IndexRows(merchant_id=merchant_id, rows=rows, mark=mark))
 
     def _row(self, found: Indexable) -> IndexRow | None:
@@ -165,10 +166,17 @@ class Indexer:
         return IndexRow(transaction.id, transaction.requested_at, transaction.is_open, facets)
 
     async def _hold(self, merchant_id: str) -> bool:
+        """Whether the mark is ours; asked again when half of the time is over."""
+        now_s = time.monotonic()
+        if now_s < self._held_until_s.get(merchant_id, 0.0):
+            return True
         now = self._gateway.clock()
         until = now + timedelta(seconds=HELD_S)
         hold = HoldMark(merchant_id=merchant_id, holder=self._gateway.lease, now=now, until=until)
-        return await self._gateway.database.write(hold)
+        if not await self._gateway.database.write(hold):
+            return False
+        self._held_until_s[merchant_id] = now_s + HELD_S / 2
+        return True
 
     def _before(self, seconds: float) -> int:
         """The id that would have been made so long ago."""

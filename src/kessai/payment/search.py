@@ -1,7 +1,7 @@
 """Search: what a merchant's transactions are found by. Pure.
 
-A dialect turns its query into a criterion over *facets*, neutral names of what is kept to be searched; the storage turns
-a criterion into statements. Texts of facets are folded (`fold`) on both sides, so case never matters.
+A dialect turns its query into a criterion over *facets*, neutral names of what is kept to be searched; the storage
+turns a criterion into statements. Texts of facets are folded (`fold`) on both sides, so case never matters.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from msgspec import Struct
 LONGEST_TEXT: Final = 255
 """Characters of a text that are kept to be searched."""
 AMOUNT_SCALE: Final = 4
-"""Decimals of a searched amount: every currency fits, so amounts of different currencies compare as they are written."""
+"""Decimals of a searched amount: every currency fits, and amounts of different currencies compare as written."""
 
 FacetValue = str | int
 Facets = Mapping[str, FacetValue]

@@ -14,15 +14,15 @@ from msgspec import Struct
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Payment, Status, Transaction
 from kessai.payment.search import FACETS, KEPT, Facets
+from kessai.storage.compact import unpack
 from kessai.storage.database import Database, Row, Run
 from kessai.storage.payments import to_ms, transaction_of
-from kessai.storage.compact import unpack
 
 _TAGS: Final = tuple((facet.name, facet.tag) for facet in FACETS.values() if facet.tag)
 
 
 class Indexable(Struct, frozen=True):
-    """A transaction with what else it is found by and shown with. `payment` knows its card and this transaction only."""
+    """A transaction and what else it is found by and shown with. `payment` knows its card and this transaction only."""
 
     payment: Payment
     transaction: Transaction
@@ -45,6 +45,9 @@ class Mark(Struct, frozen=True):
 
     indexed: int = 0
     swept: int = 0
+
+
+START: Final = Mark()
 
 
 def term_of(facet: str, value: object) -> str:
@@ -126,7 +129,7 @@ class IndexRows:
 
     merchant_id: str
     rows: Sequence[IndexRow]
-    mark: Mark = Mark()
+    mark: Mark = START
 
     def apply(self, run: Run) -> None:
         for row in self.rows:
@@ -135,8 +138,8 @@ class IndexRows:
             run("index_row", key | {"is_open": int(row.is_open)} | facets)
             for term in terms_of(row):
                 run("index_term", key | {"term": term})
-        marks = {"indexed": self.mark.indexed, "swept": self.mark.swept}
-        run("move_search_mark", {"merchant_id": self.merchant_id} | marks)
+        moved: dict[str, object] = {"indexed": self.mark.indexed, "swept": self.mark.swept}
+        run("move_search_mark", moved | {"merchant_id": self.merchant_id})
 
     def values(self) -> dict[str, object]:
         """Arrays, for the engine that takes them together."""

@@ -1,9 +1,9 @@
 """Search: from a criterion to statements, and through the index in order of time, a stretch after another.
 
-One part of the criterion *leads*: a term, a few terms, ids, or nothing but time. Its entries are walked newest or oldest
-first in stretches of `STRETCH`, and the rest of the criterion is asked of each; so no statement does more than a
+One part of the criterion *leads*: a term, a few terms, ids, or nothing but time. Its entries are walked newest or
+oldest first in stretches of `STRETCH`, and the rest of the criterion is asked of each; so no statement does more than a
 stretch's work, however many payments there are, and payments pass in between. Which part leads is found by counting, up
-to `PROBED`: the shortest list. Every value is a parameter; of what a merchant wrote, nothing becomes a statement's text.
+to `PROBED`: the shortest list. Every value is a parameter: nothing that a merchant wrote becomes a statement's text.
 
     TooBroad   the walk took longer than it may: nothing that leads is short enough
 """
@@ -214,9 +214,13 @@ class Walk:
         direction = "ASC" if self.is_upward else "DESC"
         keys = "".join(f", {_column(facet)}" for facet in self.sorted_by)
         if self.rest == ALWAYS and not keys:
-            return f"SELECT e.submitted_at, e.id, 1 FROM {entries} AS e ORDER BY 1 {direction}, 2 {direction}", to.values
+            return (
+                f"SELECT e.submitted_at, e.id, 1 FROM {entries} AS e ORDER BY 1 {direction}, 2 {direction}",
+                to.values,
+            )
         joins = (
-            " JOIN search_rows AS s ON s.merchant_id = e.merchant_id AND s.submitted_at = e.submitted_at AND s.id = e.id"
+            " JOIN search_rows AS s"
+            " ON s.merchant_id = e.merchant_id AND s.submitted_at = e.submitted_at AND s.id = e.id"
         )
         if _is_live(self.rest):
             joins += " JOIN transactions AS t ON t.merchant_id = e.merchant_id AND t.id = e.id"
@@ -258,16 +262,16 @@ class Walk:
                 return distinct.replace("SELECT ", "SELECT DISTINCT ", 1)
             case Own(ids=own):
                 named = ", ".join(to.place(each) for each in own)
+                theirs = (
+                    "(SELECT x.merchant_id, x.requested_at AS submitted_at, x.id FROM transactions AS x"
+                    f" WHERE x.merchant_id = {merchant} AND x.id IN ({named}))"
+                )
                 return (
-                    f"(SELECT n.merchant_id, n.submitted_at, n.id FROM (SELECT x.merchant_id, x.requested_at AS"
-                    f" submitted_at, x.id FROM transactions AS x WHERE x.merchant_id = {merchant} AND x.id IN ({named}))"
-                    f" AS n JOIN search_rows AS i ON i.merchant_id = n.merchant_id AND i.submitted_at = n.submitted_at"
-                    f" AND i.id = n.id WHERE {within} {order})"
+                    f"(SELECT {columns} FROM {theirs} AS n JOIN search_rows AS i ON i.merchant_id = n.merchant_id"
+                    f" AND i.submitted_at = n.submitted_at AND i.id = n.id WHERE {within} {order})"
                 )
             case Time():
-                return (
-                    f"(SELECT {columns} FROM search_rows AS n WHERE n.merchant_id = {merchant} AND {within} {order})"
-                )
+                return f"(SELECT {columns} FROM search_rows AS n WHERE n.merchant_id = {merchant} AND {within} {order})"
 
 
 # ---- finding
@@ -392,5 +396,11 @@ def _rank(leader: Leader) -> int:
 
 def _with(walk: Walk, *, is_upward: bool = False, sorted_by: Iterable[str] = ()) -> Walk:
     return Walk(
-        walk.merchant_id, walk.leader, walk.rest, walk.since, walk.until, is_upward=is_upward, sorted_by=tuple(sorted_by)
+        walk.merchant_id,
+        walk.leader,
+        walk.rest,
+        walk.since,
+        walk.until,
+        is_upward=is_upward,
+        sorted_by=tuple(sorted_by),
     )

@@ -226,7 +226,7 @@ class Sqlite:
         return self._reader.execute(known.sql, known.bind(values)).fetchall()
 
     async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
-        return self._reader.execute(sql, tuple(values)).fetchall()  # type: ignore[arg-type]
+        return self._reader.execute(sql, tuple(values)).fetchall()
 
     # ---- writing
 

@@ -15,8 +15,8 @@ from kessai.storage.indexing import HoldMark, IndexRows
 from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
-from kessai.storage.searches import ForgetSearches, KeepSearch
 from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
+from kessai.storage.searches import ForgetSearches, KeepSearch
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,

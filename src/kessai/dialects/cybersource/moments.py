@@ -12,6 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 MOST_STEPS: Final = 10
+LAST_YEAR: Final = 2300
 _UNITS: Final = "YEAR|MONTH|WEEK|DAY|HOUR|MINUTE|SECOND"
 _BASE: Final = re.compile(
     r"NOW|[0-9]{1,13}(?![0-9-])|[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
@@ -21,7 +22,7 @@ _BASE: Final = re.compile(
 _STEP: Final = re.compile(rf"(?:/({_UNITS})S?|([+-])([0-9]{{1,6}})({_UNITS})S?)(?![A-Z0-9])", re.ASCII)
 _EXACT: Final = {"HOUR": timedelta(hours=1), "MINUTE": timedelta(minutes=1), "SECOND": timedelta(seconds=1)}
 _LARGEST_MS: Final = 4_102_444_800_000
-"""The year 2100; what is later is no time, and may be a card number."""
+"""The year 2100; a greater number may be that of a card."""
 
 
 def read(text: str, now: datetime, zone: ZoneInfo) -> datetime:
@@ -41,8 +42,8 @@ def read(text: str, now: datetime, zone: ZoneInfo) -> datetime:
             at = step.end()
     except OverflowError:
         raise ValueError("the instant is out of every calendar") from None
-    if not 1970 <= instant.year <= 2100:
-        raise ValueError("the instant is not between 1970 and 2100")
+    if not 1970 <= instant.year <= LAST_YEAR:
+        raise ValueError(f"the instant is not between 1970 and {LAST_YEAR}")
     return instant
 
 
@@ -51,7 +52,7 @@ def _base(text: str, now: datetime, zone: ZoneInfo) -> datetime:
         return now
     if text.isdigit():
         if int(text) > _LARGEST_MS:
-            raise ValueError("the instant is not between 1970 and 2100")
+            raise ValueError("so many milliseconds since 1970 are no instant")
         return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(text))
     try:
         instant = datetime.fromisoformat(text)
@@ -88,7 +89,7 @@ def _moved(instant: datetime, step: "re.Match[str]", zone: ZoneInfo) -> datetime
         return (local + timedelta(days=count * (7 if unit == "WEEK" else 1))).astimezone(UTC)
     months = local.year * 12 + local.month - 1 + count * (12 if unit == "YEAR" else 1)
     year, month = divmod(months, 12)
-    if not 1900 <= year <= 2200:
+    if not 1900 <= year <= 2400:
         raise OverflowError
     first = local.replace(year=year, month=month + 1, day=1)
     last_day = ((first + timedelta(days=31)).replace(day=1) - timedelta(days=1)).day

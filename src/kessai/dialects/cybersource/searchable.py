@@ -372,5 +372,3 @@ def scaled(money: Money) -> int:
 def is_found(operation: Operation) -> bool:
     """Whether transactions of this operation are shown to anybody."""
     return operation in APPLICATIONS
-
-

@@ -1,7 +1,7 @@
 """Searches: `POST /tss/v2/searches` and `GET /tss/v2/searches/{searchId}`. Pure.
 
-A request becomes a `Wish`, which is kept and read again; a wish becomes a neutral search at the time it is run, so `NOW`
-is always now. A summary is a short form of the transaction details, with their oddities.
+A request becomes a `Wish`, which is kept and read again; a wish becomes a neutral search when it is run, so `NOW` is
+always now. A summary is a short form of the transaction details, with their oddities.
 """
 
 import re
@@ -188,7 +188,13 @@ class Summary(Struct, frozen=True):
 
 
 def answer(
-    wish: Wish, search_id: str, asked_at: datetime, found: Sequence[Summary], total: int, base_url: str, personality: str
+    wish: Wish,
+    search_id: str,
+    asked_at: datetime,
+    found: Sequence[Summary],
+    total: int,
+    base_url: str,
+    personality: str,
 ) -> bytes:
     """The body of a search. `base_url` is scheme and host as the client called them."""
     body: Body = {"searchId": search_id, "save": wish.is_saved}
@@ -237,10 +243,7 @@ _COPIED: Final[tuple[tuple[str, ...], ...]] = (
         ("orderInformation", "billTo", name)
         for name in ("firstName", "lastName", "address1", "email", "country", "phoneNumber")
     ),
-    *(
-        ("orderInformation", "shipTo", name)
-        for name in ("firstName", "lastName", "address1", "country", "phoneNumber")
-    ),
+    *(("orderInformation", "shipTo", name) for name in ("firstName", "lastName", "address1", "country", "phoneNumber")),
     ("paymentInformation", "customer", "customerId"),
     ("processingInformation", "paymentSolution"),
     ("processingInformation", "businessApplicationId"),
