@@ -30,6 +30,10 @@ class Rows(Protocol):
 
     def select(self, sql: str) -> list[tuple[int, ...]]: ...
 
+    def texts(self, sql: str) -> list[str]:
+        """Rows of one text."""
+        ...
+
     def execute(self, sql: str) -> None:
         """Statements parted by semicolons, in one commit."""
         ...
@@ -120,8 +124,7 @@ def references(rows: Rows, most: int) -> list[str]:
     """References of payments that are indexed, spread over all of them."""
     where = f"FROM search_rows WHERE merchant_id = '{MERCHANT}' AND reference IS NOT NULL"
     one_in = max(1, rows.select(f"SELECT count(*) {where}")[0][0] // most)
-    found = rows.select(f"SELECT reference {where} AND (id >> 8) % {one_in} = 0 LIMIT {most}")
-    return [str(row[0]) for row in found]
+    return rows.texts(f"SELECT reference {where} AND (id >> 8) % {one_in} = 0 LIMIT {most}")
 
 
 def is_indexed(rows: Rows) -> bool:

@@ -136,6 +136,8 @@ class _Reader:
             return self._group(depth, field)
         if field is not None:
             return self._clause(*field)
+        if _OPERATOR.match(self._text, self._at) is not None:
+            raise self._wrong("a field and a colon were expected")
         if _NOT.match(self._text, self._at) is not None:
             raise self._wrong("NOT, - and + are not supported")
         found = _FIELD.match(self._text, self._at)
@@ -206,6 +208,8 @@ class _Reader:
         start = end = at = self._at
         parts: list[str] = []
         characters: list[str] = []
+        if _OPERATOR.match(self._text, at) is not None:
+            raise self._wrong("a value was expected")
         while at < len(self._text) and (character := self._text[at]) != ")":
             if character.isspace():
                 at = self._after_blanks(at)
