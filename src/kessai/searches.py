@@ -58,7 +58,7 @@ class Searches:
         now = self._gateway.clock()
         document = parse(request.body)
         if isinstance(document, Malformed):
-            return _refused(account, Wrong((("query", True),), document.reason), now)
+            return _refused(account, Wrong((("query", False),), document.reason), now)
         wish = searches.read(document, self._fingerprint(account))
         if isinstance(wish, Wrong):
             return _refused(account, wish, now)

@@ -75,8 +75,8 @@ class Indexer:
                 log("indexing.fault", level="error", error=type(error).__name__)
             await self._pause(IDLE_S)
 
-    async def round(self, behind_s: float = BEHIND_S) -> None:
-        """Index everything of every merchant that is due."""
+    async def round(self, behind_s: float = BEHIND_S, sweep_s: float = SWEEP_S) -> None:
+        """Index everything of every merchant that is due: older than `behind_s`, and again, than `sweep_s`."""
         now_s = time.monotonic()
         is_again = now_s >= self._again_at
         is_time_to_forget = now_s >= self._forgotten_at + 600
@@ -87,13 +87,12 @@ class Indexer:
                         return
                 await self._conclude(merchant.id)
                 if is_again:
-                    while await self._sweep(merchant.id):
+                    while await self._sweep(merchant.id, sweep_s):
                         if self._stopping.is_set():
                             return
                     await self._once_more(merchant.id)
                 if is_time_to_forget:
-                    before = self._gateway.clock() - SEARCHES_KEPT
-                    await self._gateway.database.write(ForgetSearches(merchant.id, before))
+                    await self.forget(merchant.id)
             except Exception as error:  # one merchant's trouble is not the others'
                 log("indexing.fault", level="error", merchant=merchant.id, error=type(error).__name__)
         if is_again:
@@ -102,6 +101,11 @@ class Indexer:
             self._forgotten_at = now_s
 
     # ---- one merchant
+
+    async def forget(self, merchant_id: str) -> None:
+        """Forget searches that were not saved."""
+        before = self._gateway.clock() - SEARCHES_KEPT
+        await self._gateway.database.write(ForgetSearches(merchant_id, before))
 
     async def _advance(self, merchant_id: str, behind_s: float) -> bool:
         """Index the next transactions. Whether there may be more."""
@@ -120,10 +124,10 @@ class Indexer:
         concluded, self._open_after[merchant_id] = await self._index.concluded(merchant_id, after, SWEPT)
         await self._index_ids(merchant_id, concluded, START)
 
-    async def _sweep(self, merchant_id: str) -> bool:
+    async def _sweep(self, merchant_id: str, sweep_s: float) -> bool:
         """Look again at what was indexed a while ago. Whether there may be more."""
         mark = await self._index.mark(merchant_id)
-        last = min(mark.indexed, self._before(SWEEP_S))
+        last = min(mark.indexed, self._before(sweep_s))
         if mark.swept >= last:
             return False
         begun = time.perf_counter()
