@@ -35,7 +35,7 @@ BATCH: Final = 64
 SWEPT: Final = 1_000
 """Ids that are looked at again in one go."""
 AGAIN_EVERY_S: Final = 10.0
-HELD_S: Final = 30.0
+HELD_S: Final = 10.0
 """How long a mark is held without being renewed; then another process takes it."""
 BUSY: Final = 0.5
 """The share of a core above which the process has other things to do."""

@@ -3,12 +3,13 @@
 SELECT indexed, swept, holder, until FROM search_marks WHERE merchant_id = :merchant_id;
 
 -- hold_search_mark --
--- One row back: the index is the caller's to write until `until`. None: another process is at it.
+-- One row back: the index is the caller's to write until `until`. None: another process is at it, and lives.
 INSERT INTO search_marks (merchant_id, indexed, swept, holder, until)
 VALUES (:merchant_id, 0, 0, :holder, :until)
 ON CONFLICT (merchant_id) DO UPDATE
    SET holder = excluded.holder, until = excluded.until
  WHERE search_marks.until < :now OR search_marks.holder = excluded.holder
+    OR search_marks.holder NOT IN (SELECT lease FROM nodes)
 RETURNING indexed;
 
 -- move_search_mark --

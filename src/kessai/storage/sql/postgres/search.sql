@@ -1,3 +1,13 @@
+-- hold_search_mark --
+-- One row back: the index is the caller's to write until `until`. None: another process is at it, and lives.
+INSERT INTO search_marks (merchant_id, indexed, swept, holder, until)
+VALUES (:merchant_id, 0, 0, :holder, :until)
+ON CONFLICT (merchant_id) DO UPDATE
+   SET holder = excluded.holder, until = excluded.until
+ WHERE search_marks.until < :now OR search_marks.holder = excluded.holder
+    OR search_marks.holder NOT IN (SELECT lease FROM nodes WHERE until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+RETURNING indexed;
+
 -- found_rows --
 -- Transactions by their ids, with what else is shown of them.
 SELECT t.id, t.payment_id, t.operation, t.status, t.currency, t.requested, t.approved, t.hold, t.target_id, t.reference,
