@@ -42,7 +42,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "jobs": "claims, gateway, ids, ledger, log, payment, storage",
     "accounts": "acquirers, dialects, payment, storage, vault",
     "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, vault",
+    "searches": "accounts, dialects, edge, gateway, log, payment, storage",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, payment, searches, storage, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
 }
@@ -72,6 +73,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "ledger": "msgspec",
     "log": "msgspec",
     "payment": "msgspec",
+    "searches": "msgspec",
     "server": "httptools, uvicorn, uvloop",
     "storage": "apsw, asyncpg, msgspec, zstandard",
     "story": "msgspec",

@@ -280,9 +280,11 @@ def summary(found: Summary, personality: str, base_url: str) -> Body:
         if isinstance(value, str | bool):
             _put(body, path, value)
     shown = reference(transaction, kept)
-    body["clientReferenceInformation"] = {
-        name: shown[name] for name in ("code", "applicationName", "applicationUser", "partner") if name in shown
-    }
+    named = {name: shown[name] for name in ("code", "applicationName", "applicationUser") if name in shown}
+    solution = find(kept, ("clientReferenceInformation", "partner", "solutionId"))
+    body["clientReferenceInformation"] = named | (
+        {"partner": {"solutionId": solution}} if isinstance(solution, str) else {}
+    )
     body["errorInformation"] = reason_of(transaction)
     if "merchantDefinedInformation" in kept:
         body["merchantDefinedInformation"] = kept["merchantDefinedInformation"]
