@@ -15,11 +15,11 @@ from kessai import ids
 from kessai.dialects.cybersource.answers import (
     processor,
     reference_of,
+    risk,
     wire_time,
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
-from kessai.dialects.table import find
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.options import PaymentOption
@@ -152,7 +152,11 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
     body["errorInformation"] = reason_of(transaction)
     for name in _SHOWN:
         body[name] = kept.get(name, {})
-    body["orderInformation"] = _order(transaction, kept)
+    body |= risk(transaction)
+    terminal = transaction.facts.get("terminal_id")
+    if terminal:
+        body["pointOfSaleInformation"] = {**_object(kept, "pointOfSaleInformation"), "terminalId": terminal}
+    body["orderInformation"] = _order(payment, transaction, kept)
     body["paymentInformation"] = _payment_information(payment, transaction, personality, kept)
     body["processingInformation"] = _processing(transaction, kept)
     body["processorInformation"] = {
@@ -168,10 +172,15 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
 
 _SHOWN: Final = (
     "buyerInformation",
+    "consumerAuthenticationInformation",
     "deviceInformation",
+    "fraudMarkingInformation",
+    "installmentInformation",
     "merchantInformation",
     "pointOfSaleInformation",
     "riskInformation",
+    "senderInformation",
+    "tokenInformation",
 )
 """Objects that are shown even when they are empty."""
 
@@ -214,23 +223,32 @@ def application(transaction: Transaction, reconciliation: str | None) -> Body:
 
 
 def reference_shown(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("clientReferenceInformation",))
-    reference: Body = dict(sent) if isinstance(sent, dict) else {}
+    reference = _object(kept, "clientReferenceInformation")
     reference["code"] = reference_of(transaction)
     return reference
 
 
-def _order(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("orderInformation",))
-    order: Body = dict(sent) if isinstance(sent, dict) else {}
-    details = order.get("amountDetails")
-    amounts: Body = dict(details) if isinstance(details, dict) else {}
+def _object(kept: Mapping[str, object], name: str) -> Body:
+    """A copy of an object of the request; empty where there was none."""
+    sent = kept.get(name)
+    return dict(sent) if isinstance(sent, dict) else {}
+
+
+def _order(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    order = _object(kept, "orderInformation")
+    amounts = _object(order, "amountDetails")
     amounts["totalAmount"] = str(transaction.requested)
     amounts["currency"] = transaction.requested.currency.code
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.INCREMENT):
         amounts["authorizedAmount"] = str(transaction.requested.of(transaction.approved))
+    if transaction.settlement is not None:
+        amounts["settlementAmount"] = str(transaction.requested.of(transaction.approved))
+        amounts["settlementCurrency"] = transaction.requested.currency.code
+    if transaction.operation in (Operation.SALE, Operation.CAPTURE) and transaction.status is Status.APPROVED:
+        left = 0 if payment.is_voided(transaction) else transaction.approved - payment.refunded(transaction.id)
+        amounts["refundBalance"] = str(transaction.requested.of(max(left, 0)))
     order["amountDetails"] = amounts
-    for name in ("billTo", "shipTo"):
+    for name in ("billTo", "shipTo", "shippingDetails", "invoiceDetails"):
         order.setdefault(name, {})
     return order
 
@@ -246,8 +264,7 @@ def payment_type(payment: Payment, personality: str) -> Body:
 def _payment_information(
     payment: Payment, transaction: Transaction, personality: str, kept: Mapping[str, object]
 ) -> Body:
-    sent = find(kept, ("paymentInformation",))
-    shown: Body = dict(sent) if isinstance(sent, dict) else {}
+    shown = _object(kept, "paymentInformation")
     year, _, month = payment.expiry.partition("-")
     card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
     if payment.expiry:
@@ -267,11 +284,11 @@ def _payment_information(
 
 
 def _processing(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("processingInformation",))
-    shown: Body = dict(sent) if isinstance(sent, dict) else {}
+    shown = _object(kept, "processingInformation")
     shown.setdefault("commerceIndicator", "internet")
-    shown.setdefault("authorizationOptions", {})
-    shown.setdefault("captureOptions", {})
+    shown.setdefault("commerceIndicatorLabel", shown["commerceIndicator"])
+    for name in ("authorizationOptions", "bankTransferOptions", "captureOptions"):
+        shown.setdefault(name, {})
     asked = shown.get("japanPaymentOptions")
     shown["japanPaymentOptions"] = _option(transaction.option, asked if isinstance(asked, dict) else {})
     return shown
