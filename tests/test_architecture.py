@@ -43,7 +43,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "accounts": "acquirers, dialects, payment, storage, vault",
     "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, payment, searches, storage, vault",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, payment, searches, storage, "
+    "vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
 }

@@ -24,6 +24,7 @@ from kessai import config
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.acquirers.simulator.triggers import TRIGGERS
 from kessai.dialects.cybersource import fields as wire
+from kessai.dialects.cybersource import searchable
 from kessai.dialects.cybersource.members import rows as members
 from kessai.dialects.cybersource.routes import ROUTES
 from kessai.ledger import Account
@@ -90,6 +91,7 @@ def test_every_table_of_the_wire_is_documented() -> None:
     assert {".".join(path) for _, field in wire.rows() for path in field.paths} <= _quoted(_reference("fields"))
     assert {row.path for row in members()} <= _quoted(_reference("members"))
     assert {row.path for row in ROUTES} <= _quoted(_reference("routes"))
+    assert {*searchable.FIELDS, *searchable.SORTABLE} <= _quoted(_reference("searching"))
     errors = _quoted(_reference("errors"))
     assert {refusal.name for refusal in Refusal} <= errors
     assert {reason.value for reason in Reason} <= errors

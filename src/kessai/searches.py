@@ -26,7 +26,7 @@ from kessai.storage.search import Finder, TooBroad
 from kessai.storage.searches import KeepSearch, read_search
 
 AT_A_TIME: Final = 2
-PATH: Final = ("tss", "v2", "searches")
+_STEPS: Final = tuple(searches.PATH.strip("/").split("/"))
 
 
 def describe(found: Indexable) -> Facets | None:
@@ -48,9 +48,9 @@ class Searches:
 
     def match(self, method: str, path: str) -> Handler | frozenset[str]:
         steps = tuple(path.strip("/").split("/"))
-        if steps == PATH:
+        if steps == _STEPS:
             return Handler("search", self._create) if method == "POST" else frozenset({"POST"})
-        if len(steps) == len(PATH) + 1 and steps[:-1] == PATH and steps[-1]:
+        if len(steps) == len(_STEPS) + 1 and steps[:-1] == _STEPS and steps[-1]:
             return Handler("search_read", self._read) if method == "GET" else frozenset({"GET"})
         return frozenset()
 
@@ -96,7 +96,7 @@ class Searches:
                 page = await self._finder.find(merchant.id, search)
                 rows = await self._finder.rows(merchant.id, page.ids)
         except TooBroad:
-            log("search.too-broad", level="warning", merchant=merchant.id)
+            log("search.abandoned", level="warning", merchant=merchant.id)
             return HttpResponse(502, searches.too_broad(now))
         base_url = f"{request.scheme}://{request.header('host') or 'localhost'}"
         found = [Summary(row.payment, row.transaction, row.root_particulars) for row in rows]

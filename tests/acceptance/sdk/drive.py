@@ -169,6 +169,9 @@ def lifecycle(shop: Shop) -> None:
     shop.call("void of a credit", "void_credit", REFERENCE, of=credit)
 
 
+_THIS_WEEK: Final = "submitTimeUtc:[NOW/DAY-7DAYS TO NOW/DAY+1DAY}"
+
+
 def searches(shop: Shop) -> None:
     """Find a payment again: transactions come into the index a little later, so the client asks until it is there."""
     made = shop.call("authorization to find", "create_payment", payment_of("54.00"))
@@ -176,7 +179,7 @@ def searches(shop: Shop) -> None:
         "save": True,
         "name": "MRN",
         "timezone": "America/Chicago",
-        "query": f"clientReferenceInformation.code:sdk-1 AND id:{made} AND submitTimeUtc:[NOW/DAY-7DAYS TO NOW/DAY+1DAY}}",
+        "query": f"clientReferenceInformation.code:sdk-1 AND id:{made} AND {_THIS_WEEK}",
         "offset": 0,
         "limit": 100,
         "sort": "id:asc,submitTimeUtc:asc",

@@ -132,6 +132,11 @@ def _words(path: str) -> Words:
     return {word: tuple(dict.fromkeys(values)) for word, values in found.items()}
 
 
+def words_of(path: str) -> tuple[str, ...]:
+    """The words that a field knows, where it has a list of its own."""
+    return tuple(_words(path)) if path in _WORDS else ()
+
+
 def _names() -> Iterable[tuple[str, FacetValue]]:
     return ((name, operation.value) for operation, names in APPLICATIONS.items() for name in names)
 

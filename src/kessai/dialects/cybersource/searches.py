@@ -28,6 +28,12 @@ from kessai.dialects.table import find
 from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.search import Order, Search
 
+PATH: Final = "/tss/v2/searches"
+ROUTES: Final = (
+    ("POST", PATH, "search", 201),
+    ("GET", f"{PATH}/{{searchId}}", "a search again, over what is there now", 200),
+)
+"""Method, path, what is asked for, HTTP status of a success."""
 MOST_SHOWN: Final = 2_500
 """The largest `limit`."""
 USUAL_LIMIT: Final = 20
@@ -208,7 +214,7 @@ def answer(
     body |= {"count": len(found), "totalCount": total, "submitTimeUtc": wire_time(asked_at)}
     if found:
         body["_embedded"] = {"transactionSummaries": [summary(each, personality, base_url) for each in found]}
-    body["_links"] = {"self": {"href": f"{base_url}/tss/v2/searches/{search_id}", "method": "GET"}}
+    body["_links"] = {"self": {"href": f"{base_url}{PATH}/{search_id}", "method": "GET"}}
     return _encode(body)
 
 
