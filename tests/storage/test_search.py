@@ -29,8 +29,8 @@ from kessai.payment.search import (
     either,
 )
 from kessai.storage import search
-from kessai.storage.database import Kind
-from kessai.storage.indexing import HoldMark, Index, IndexRow, IndexRows, Mark
+from kessai.storage.database import Kind, load_queries
+from kessai.storage.indexing import ROW, TERM, HoldMark, Index, IndexRow, IndexRows, Mark
 from kessai.storage.payments import to_ms
 from kessai.storage.search import Finder, Own, Span, Statement, Terms, Time, TooBroad, Walk, condition, leader_of
 
@@ -234,6 +234,13 @@ def test_every_facet_can_be_asked(engine: str) -> None:
 
 
 # ---- writing
+
+
+def test_rows_stand_in_the_order_of_their_statements(engine: str) -> None:
+    assert engine
+    queries = load_queries("sqlite")
+    assert queries["index_row"].names == ROW
+    assert queries["index_term"].names == TERM
 
 
 def test_a_row_with_an_outcome_stays_and_marks_go_forward(tmp_path: Path) -> None:

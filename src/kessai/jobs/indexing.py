@@ -39,6 +39,8 @@ HELD_S: Final = 10.0
 """How long a mark is held without being renewed; then another process takes it."""
 BUSY: Final = 0.5
 """The share of a core above which the process has other things to do."""
+MANY: Final = 8
+"""Exchanges under way above which it has, too: where others take the processor, its own share tells little."""
 SHARE_BUSY, SHARE_IDLE = 0.05, 0.5
 """The share of time that indexing takes then, and else."""
 SEARCHES_KEPT: Final = timedelta(hours=24)
@@ -189,7 +191,8 @@ class Indexer:
     # ---- sharing the process
 
     async def _rest(self, spent_s: float) -> None:
-        share = SHARE_BUSY if self._load.others(spent_s) > BUSY else SHARE_IDLE
+        is_busy = self._load.others(spent_s) > BUSY or len(self._gateway.under_way) > MANY
+        share = SHARE_BUSY if is_busy else SHARE_IDLE
         await self._pause(min(spent_s * (1 / share - 1), 2.0))
 
     async def _pause(self, seconds: float) -> None:

@@ -15,7 +15,7 @@ from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Payment, Status, Transaction
 from kessai.payment.search import FACETS, KEPT, Facets
 from kessai.storage.compact import unpack
-from kessai.storage.database import Database, Row, Run
+from kessai.storage.database import Database, Row, Run, RunAll
 from kessai.storage.payments import to_ms, transaction_of
 
 _TAGS: Final = tuple((facet.name, facet.tag) for facet in FACETS.values() if facet.tag)
@@ -48,6 +48,9 @@ class Mark(Struct, frozen=True):
 
 
 START: Final = Mark()
+ROW: Final = ("merchant_id", "submitted_at", "id", "is_open", *KEPT)
+TERM: Final = ("merchant_id", "term", "submitted_at", "id")
+"""In the order in which the embedded engine's statements take them."""
 
 
 def term_of(facet: str, value: object) -> str:
@@ -132,26 +135,53 @@ class IndexRows:
     mark: Mark = START
 
     def apply(self, run: Run) -> None:
-        for row in self.rows:
-            key = {"merchant_id": self.merchant_id, "submitted_at": to_ms(row.submitted_at), "id": row.id}
-            facets = {name: row.facets.get(name) for name in KEPT}
-            run("index_row", key | {"is_open": int(row.is_open)} | facets)
-            for term in terms_of(row):
-                run("index_term", key | {"term": term})
+        for row in self.rows_as_kept():
+            run("index_row", dict(zip(ROW, row, strict=True)))
+        for term in self.terms_as_kept():
+            run("index_term", dict(zip(TERM, term, strict=True)))
+        self._move(run)
+
+    def apply_all(self, run: Run, run_all: RunAll) -> None:
+        """The same, statement by statement."""
+        run_all("index_row", self.rows_as_kept())
+        run_all("index_term", self.terms_as_kept())
+        self._move(run)
+
+    def rows_as_kept(self) -> list[tuple[object, ...]]:
+        return [
+            (
+                self.merchant_id,
+                to_ms(row.submitted_at),
+                row.id,
+                int(row.is_open),
+                *map(row.facets.get, KEPT),
+            )
+            for row in self.rows
+        ]
+
+    def terms_as_kept(self) -> list[tuple[object, ...]]:
+        return [
+            (self.merchant_id, term, submitted_at, row.id)
+            for row in self.rows
+            for submitted_at in (to_ms(row.submitted_at),)
+            for term in terms_of(row)
+        ]
+
+    def _move(self, run: Run) -> None:
         moved: dict[str, object] = {"indexed": self.mark.indexed, "swept": self.mark.swept}
         run("move_search_mark", moved | {"merchant_id": self.merchant_id})
 
     def values(self) -> dict[str, object]:
         """Arrays, for the engine that takes them together."""
-        entries = [(term, to_ms(row.submitted_at), row.id) for row in self.rows for term in terms_of(row)]
+        entries = self.terms_as_kept()
         return {
             "merchant_id": self.merchant_id,
             "submitted_at": [to_ms(row.submitted_at) for row in self.rows],
             "id": [row.id for row in self.rows],
             "is_open": [int(row.is_open) for row in self.rows],
-            "term": [entry[0] for entry in entries],
-            "term_submitted_at": [entry[1] for entry in entries],
-            "term_id": [entry[2] for entry in entries],
+            "term": [entry[1] for entry in entries],
+            "term_submitted_at": [entry[2] for entry in entries],
+            "term_id": [entry[3] for entry in entries],
             "indexed": self.mark.indexed,
             "swept": self.mark.swept,
         } | {name: [row.facets.get(name) for row in self.rows] for name in KEPT}

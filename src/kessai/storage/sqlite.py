@@ -34,6 +34,7 @@ from kessai.storage.database import (
     migrations,
 )
 from kessai.storage.group import Linger, Waiting, deliver
+from kessai.storage.indexing import IndexRows
 from kessai.storage.writes import Begin, Finish, begin_all, finish_all
 
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -314,6 +315,8 @@ class Sqlite:
             if type(write) is Finish
             else None
             if type(write) is Begin and write.is_free
+            else write.apply_all(self._run, self._run_all)
+            if type(write) is IndexRows
             else write.apply(self._run)
             for write in writes
         ]

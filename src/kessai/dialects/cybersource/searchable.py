@@ -343,7 +343,7 @@ _PLACES: Final = tuple((field.facet, field.source) for field in FIELDS.values() 
 
 def facets_of(payment: Payment, transaction: Transaction, root_particulars: bytes, fingerprint: bytes) -> Facets:
     """What a transaction is found by. `payment` needs to know its card only; `root_particulars` are those of its first
-    transaction, whose members hold for all that follow."""
+    transaction, whose members hold for all that follow. In what is kept of requests card numbers are masked already."""
     kept = laid_over(root_particulars, transaction.particulars)
     found: dict[str, FacetValue] = {"amount": scaled(transaction.requested)}
     texts: dict[str, object] = {facet: find(kept, path) for facet, path in _PLACES}
@@ -362,8 +362,9 @@ def facets_of(payment: Payment, transaction: Transaction, root_particulars: byte
     if texts["commerce_indicator"] is None:
         texts["commerce_indicator"] = "internet"
     for facet, value in texts.items():
-        text = text_of(value) if value is not None else None
-        folded = fold(str(mask_pans(text))) if text else ""
+        if value is None:
+            continue
+        folded = fold(value if type(value) is str else text_of(value) or "")
         if folded:
             found[facet] = folded
     return found
