@@ -26,6 +26,8 @@ from kessai.storage.search import Finder, TooBroad
 from kessai.storage.searches import KeepSearch, read_search
 
 AT_A_TIME: Final = 2
+TOGETHER: Final = 25
+"""Summaries that are made before others have their turn."""
 _STEPS: Final = tuple(searches.PATH.strip("/").split("/"))
 
 
@@ -99,9 +101,13 @@ class Searches:
             log("search.abandoned", level="warning", merchant=merchant.id)
             return HttpResponse(502, searches.too_broad(now))
         base_url = f"{request.scheme}://{request.header('host') or 'localhost'}"
-        found = [Summary(row.payment, row.transaction, row.root_particulars) for row in rows]
-        body = searches.answer(wish, search_id, asked_at, found, page.total, base_url, merchant.personality)
-        return HttpResponse(status, body)
+        shown: list[bytes] = []
+        for row in rows:
+            found = Summary(row.payment, row.transaction, row.root_particulars)
+            shown.append(searches.summary(found, merchant.personality, base_url))
+            if len(shown) % TOGETHER == 0:  # payments come first
+                await asyncio.sleep(0)
+        return HttpResponse(status, searches.answer(wish, search_id, asked_at, shown, page.total, base_url))
 
     def _fingerprint(self, account: Account) -> Callable[[str], str]:
         return lambda number: self._gateway.vault.fingerprint(account.merchant.id, Pan(number)).hex()

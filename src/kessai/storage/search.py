@@ -37,6 +37,8 @@ PROBED: Final = 500
 """Entries of a list that are counted to see how long it is."""
 MOST_LEADING: Final = 24
 """Alternatives that may lead together."""
+SHOWN: Final = 50
+"""Transactions that are read in one go, to be shown."""
 COUNTED: Final = 10_000
 """Matches that are counted at the most; `total` is exact up to here, as far as `WALKED` goes."""
 WALKED: Final = 5_000
@@ -294,8 +296,8 @@ class Finder:
     async def rows(self, merchant_id: str, ids: Sequence[int]) -> list[Indexable]:
         """Transactions, in the order of their ids as given."""
         found: dict[int, Indexable] = {}
-        for start in range(0, len(ids), STRETCH):
-            some = list(ids[start : start + STRETCH])
+        for start in range(0, len(ids), SHOWN):
+            some = list(ids[start : start + SHOWN])
             asked = some if self._database.kind == "postgres" else encode_json(some).decode()
             rows: list[Row] = await self._database.read("found_rows", {"merchant_id": merchant_id, "ids": asked})
             found |= {row[0]: indexable_of(merchant_id, row) for row in rows}

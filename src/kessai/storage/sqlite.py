@@ -315,11 +315,16 @@ class Sqlite:
             if type(write) is Finish
             else None
             if type(write) is Begin and write.is_free
-            else write.apply_all(self._run, self._run_all)
-            if type(write) is IndexRows
-            else write.apply(self._run)
+            else self._apply_alone(write)
             for write in writes
         ]
+
+    def _apply_alone(self, write: Write[Any]) -> object:
+        if isinstance(write, IndexRows):
+            write.apply_all(self._run, self._run_all)
+            return None
+        result: object = write.apply(self._run)
+        return result
 
     def _run(self, query: str, values: Values) -> list[Row]:
         known = self.queries[query]

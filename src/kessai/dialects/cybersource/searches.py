@@ -197,10 +197,9 @@ def answer(
     wish: Wish,
     search_id: str,
     asked_at: datetime,
-    found: Sequence[Summary],
+    summaries: Sequence[bytes],
     total: int,
     base_url: str,
-    personality: str,
 ) -> bytes:
     """The body of a search. `base_url` is scheme and host as the client called them."""
     body: Body = {"searchId": search_id, "save": wish.is_saved}
@@ -211,9 +210,9 @@ def answer(
     body |= {"query": wish.query, "offset": wish.offset, "limit": wish.limit}
     if wish.sort is not None:
         body["sort"] = wish.sort
-    body |= {"count": len(found), "totalCount": total, "submitTimeUtc": wire_time(asked_at)}
-    if found:
-        body["_embedded"] = {"transactionSummaries": [summary(each, personality, base_url) for each in found]}
+    body |= {"count": len(summaries), "totalCount": total, "submitTimeUtc": wire_time(asked_at)}
+    if summaries:
+        body["_embedded"] = {"transactionSummaries": list(map(msgspec.Raw, summaries))}
     body["_links"] = {"self": {"href": f"{base_url}{PATH}/{search_id}", "method": "GET"}}
     return _encode(body)
 
@@ -270,7 +269,8 @@ _EMPTY: Final = (
 """Objects that are shown even when they are empty."""
 
 
-def summary(found: Summary, personality: str, base_url: str) -> Body:
+def summary(found: Summary, personality: str, base_url: str) -> bytes:
+    """One transaction of an answer, as JSON."""
     transaction, payment = found.transaction, found.payment
     kept = laid_over(found.root_particulars, transaction.particulars)
     identifier = ids.show(transaction.id)
@@ -308,7 +308,7 @@ def summary(found: Summary, personality: str, base_url: str) -> Body:
         name: said[name] for name in ("approvalCode", "retrievalReferenceNumber") if name in said
     }
     href = f"{base_url}/tss/v2/transactions/{identifier}"
-    return body | {"_links": {"transactionDetail": {"href": href, "method": "GET"}}}
+    return _encode(body | {"_links": {"transactionDetail": {"href": href, "method": "GET"}}})
 
 
 def _put(body: Body, path: Sequence[str], value: object) -> None:
