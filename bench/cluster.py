@@ -133,6 +133,9 @@ class Database:
         lines = self._cluster.psql(self.name, sql).splitlines()
         return [tuple(int(text) for text in line.split(",")) for line in lines]
 
+    def texts(self, sql: str) -> list[str]:
+        return self._cluster.psql(self.name, sql).splitlines()
+
     def execute(self, sql: str) -> None:
         self._cluster.psql(self.name, f"BEGIN; {sql}; COMMIT")
 

@@ -21,6 +21,13 @@ class Embedded:
         finally:
             connection.close()
 
+    def texts(self, sql: str) -> list[str]:
+        connection = sqlite.connect(self._path)
+        try:
+            return [str(row[0]) for row in connection.execute(sql)]
+        finally:
+            connection.close()
+
     def execute(self, sql: str) -> None:
         connection = sqlite.connect(self._path)
         try:

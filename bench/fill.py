@@ -24,11 +24,20 @@ _OWN: Final = "SELECT id FROM transactions WHERE merchant_id = '{merchant}' AND 
 TABLES: Final[Mapping[str, tuple[Mapping[str, str], str]]] = {
     "payments": ({"id": "ID", "expires_at": "AT"}, "id BETWEEN {first} AND {last}"),
     "transactions": (
-        {"id": "ID", "payment_id": "ID", "target_id": "ID", "requested_at": "AT", "concluded_at": "AT"},
+        {
+            "reference": "REF",
+            "id": "ID",
+            "payment_id": "ID",
+            "target_id": "ID",
+            "requested_at": "AT",
+            "concluded_at": "AT",
+        },
         "payment_id BETWEEN {first} AND {last}",
     ),
     "entries": ({"transaction_id": "ID", "posted_at": "AT"}, f"transaction_id IN ({_OWN})"),
     "events": ({"transaction_id": "ID", "id": "ID"}, f"transaction_id IN ({_OWN})"),
+    "search_rows": ({"id": "ID", "submitted_at": "AT", "reference": "REF"}, f"id IN ({_OWN})"),
+    "search_terms": ({"id": "ID", "submitted_at": "AT", "term": "TERM"}, f"id IN ({_OWN})"),
     "claims": ({"transaction_id": "ID", "key": "KEY"}, f"transaction_id IN ({_OWN})"),
 }
 
@@ -61,6 +70,7 @@ def _blocks(copies: int, together: int) -> Iterator[tuple[int, int]]:
 def _copy(table: str, place: Mapping[str, object], span_ms: int, low: int, high: int, random_key: str) -> str:
     changed, which = TABLES[table]
     made = {"ID": f"{{}} - copy.k * {span_ms << _MS_BITS}", "AT": f"{{}} - copy.k * {span_ms}", "KEY": random_key}
+    made |= {"REF": "{0} || '-' || copy.k", "TERM": "CASE WHEN {0} LIKE 'c%' THEN {0} || '-' || copy.k ELSE {0} END"}
     names = columns(table)
     values = [made[changed[name]].format(name) if name in changed else name for name in names]
     return (

@@ -30,6 +30,10 @@ class Rows(Protocol):
 
     def select(self, sql: str) -> list[tuple[int, ...]]: ...
 
+    def texts(self, sql: str) -> list[str]:
+        """Rows of one text."""
+        ...
+
     def execute(self, sql: str) -> None:
         """Statements parted by semicolons, in one commit."""
         ...
@@ -114,6 +118,19 @@ def payments(rows: Rows, after: int, most: int, one_in: int = 1) -> tuple[list[S
     which = f"{_approved('authorize', after)} AND (id >> 8) % {one_in} = 0"  # an id's counter begins at this bit
     found = rows.select(f"SELECT id, approved FROM transactions {which} ORDER BY id LIMIT {most}")
     return [Stored(ids.show(row[0]), row[1]) for row in found], found[-1][0] if found else after
+
+
+def references(rows: Rows, most: int) -> list[str]:
+    """References of payments that are indexed, spread over all of them."""
+    where = f"FROM search_rows WHERE merchant_id = '{MERCHANT}' AND reference IS NOT NULL"
+    one_in = max(1, rows.select(f"SELECT count(*) {where}")[0][0] // most)
+    return rows.texts(f"SELECT reference {where} AND (id >> 8) % {one_in} = 0 LIMIT {most}")
+
+
+def is_indexed(rows: Rows) -> bool:
+    """Whether every transaction was looked at by the index."""
+    marks = rows.select(f"SELECT coalesce(max(indexed), 0) FROM search_marks WHERE merchant_id = '{MERCHANT}'")
+    return marks[0][0] >= newest(rows)
 
 
 def newest(rows: Rows) -> int:

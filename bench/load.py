@@ -5,10 +5,10 @@ do but write it; signatures hold for five minutes, so a file is written right be
 """
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from kessai.dialects.cybersource.auth import SharedSecret, sign
 
 MERCHANT: Final = "kessai_smcc"
 PAYMENTS: Final = "/pts/v2/payments"
+SEARCHES: Final = "/tss/v2/searches"
 MOST_BYTES: Final = 1 << 24
 """The length in front of a request has three bytes."""
 
@@ -85,8 +86,19 @@ class Signer:
             for target in targets:
                 yield self._render("GET", target, b"", date, "")
 
+    def searches(self, references: Sequence[str]) -> Iterator[bytes]:
+        """First pages, over and over: by a reference, by how one begins, by what all of them have, and both."""
+        for reference in cycle(references):
+            for query in (
+                f"clientReferenceInformation.code:{reference}",
+                f"clientReferenceInformation.code:{reference[:-1]}*",
+                "orderInformation.billTo.lastName:Yamada AND submitTimeUtc:[NOW/DAY-30DAYS TO NOW}",
+                f"paymentInformation.card.suffix:1111 AND clientReferenceInformation.code:{reference}",
+            ):
+                yield self._post(SEARCHES, f'{{"query":"{query}","sort":"submitTimeUtc:desc"}}', "")
+
     def _post(self, target: str, body: str, reference: str) -> bytes:
-        key = f"idempotency-key: {reference}\r\n" if self._keyed else ""
+        key = f"idempotency-key: {reference}\r\n" if self._keyed and reference else ""
         return self._render("POST", target, body.encode(), self._now(), f"content-type: application/json\r\n{key}")
 
     def _now(self) -> str:

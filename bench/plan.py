@@ -1,10 +1,11 @@
-"""The measurements on one engine, in their order: authorizations, their size, captures, lookups; then beside a million.
+"""The measurements on one engine, in order: authorizations, their size, captures, lookups, searches; then beside many.
 
 Each begins with a short warm-up, which also says how many requests to sign.
 """
 
 import contextlib
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -24,12 +25,14 @@ NOOP: Final = "(a) no-op POST"
 AUTHORIZE: Final = "(b) authorize"
 CAPTURE: Final = "(c) authorize + capture"
 LOOKUP: Final = "(d) look up"
-KINDS: Final = "abcd"
+SEARCH: Final = "(s) search"
+KINDS: Final = "abcds"
 
 _WARM_UP_S: Final = 1
-_FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0}
+_FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0, "s": 8_000.0}
 """More a second than one worker could answer: what a warm-up is given."""
 
+_LONGEST_INDEXING_S: Final = 600
 _LOOKED_UP: Final = 20_000
 """Payments that lookups are spread over."""
 
@@ -95,25 +98,32 @@ class Run:
                     self._noop(idle, gateway, connections)
                 self._authorize(gateway, connections)
         self._size()
-        if set("cd") & set(wish.kinds):
+        if set("cds") & set(wish.kinds):
             with self._serving() as gateway:
                 for connections in wish.connections:
                     if "c" in wish.kinds:
                         self._capture(gateway, connections)
                     if "d" in wish.kinds:
                         self._look_up(gateway, connections, 0)
+                    if "s" in wish.kinds:
+                        self._search(gateway, connections, 0)
         if wish.rows:
             self._beside_many()
 
     def _beside_many(self) -> None:
         wish, setup = self._wish, self._setup
         wish.told(f"{setup.engine}: storing {wish.rows} payments")
+        if "s" in wish.kinds:  # what is copied has to be in the index
+            with self._serving():
+                self._until_indexed()
         stored = fill(setup.rows, wish.rows)
         with self._serving() as gateway:
             for connections in wish.connections:
                 self._authorize(gateway, connections, stored)
                 if "d" in wish.kinds:
                     self._look_up(gateway, connections, stored)
+                if "s" in wish.kinds:
+                    self._search(gateway, connections, stored)
 
     # ---- the kinds
 
@@ -155,6 +165,21 @@ class Run:
         later = chain(spread[len(spread) // 2 :], spread[: len(spread) // 2])
         figures = self._measure(gateway, lambda _: signer.lookups(later), rate, connections)
         self._add(self._setup.engine, LOOKUP, connections, stored, figures)
+
+    def _search(self, gateway: Gateway, connections: int, stored: int) -> None:
+        self._until_indexed()
+        signer = self._signer(gateway)
+        some = gateways.references(self._setup.rows, _LOOKED_UP)
+        rate = self._rate("s", gateway, lambda _: signer.searches(some), connections)
+        figures = self._measure(gateway, lambda _: signer.searches(some[::-1]), rate, connections)
+        self._add(self._setup.engine, SEARCH, connections, stored, figures)
+
+    def _until_indexed(self) -> None:
+        until = time.monotonic() + _LONGEST_INDEXING_S
+        while not gateways.is_indexed(self._setup.rows):
+            if time.monotonic() > until:
+                raise Failed("what was stored did not come into the index")
+            time.sleep(0.5)
 
     # ---- what they share
 

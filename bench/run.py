@@ -19,7 +19,7 @@ from typing import Final
 from bench import book, report
 from bench.cluster import Cluster, Database
 from bench.embedded import Embedded
-from bench.plan import AUTHORIZE, KINDS, NOOP, Found, Run, Setup, Wish
+from bench.plan import AUTHORIZE, KINDS, NOOP, SEARCH, Found, Run, Setup, Wish
 from bench.processes import Failed
 from bench.report import Remark, Row
 
@@ -136,6 +136,11 @@ def conclusions(found: Found) -> list[Remark]:
                 f"beside {report.grouped(row.stored)} to empty, {row.engine}, {row.what}, {row.connections} connections"
             )
             remarks.append(Remark(name, row.figures.per_second / empty.per_second, at_least=must))
+    for row in found.rows:
+        if row.what == SEARCH:
+            must_ms = 50 if row.connections == 1 else None
+            name = f"p99 of (s) in ms, {row.engine}, {row.connections} connections, beside {report.grouped(row.stored)}"
+            remarks.append(Remark(name, row.figures.p99_ms, at_most=must_ms))
     busiest = max((row.figures.others for row in found.rows), default=0.0)
     remarks.append(Remark("most cores that others kept busy during a measurement", busiest))
     return remarks

@@ -50,8 +50,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "limits": "dialects, log, metrics, payment",
     "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, payment, sandbox, storage",
     "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, limits, log, metrics, rotation, storage, "
-    "tms, tokenizer, vault",
+    "searches": "accounts, dialects, edge, gateway, log, payment, storage",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, limits, log, metrics, payment, rotation, "
+    "searches, storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, storage, story, verify",
 }
@@ -83,6 +84,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "log": "msgspec",
     "messages": "cryptography, joserfc",
     "payment": "msgspec",
+    "searches": "msgspec",
     "server": "httptools, uvicorn, uvloop",
     "storage": "apsw, asyncpg, msgspec, zstandard",
     "story": "msgspec",

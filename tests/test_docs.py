@@ -24,7 +24,7 @@ from kessai import config
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.acquirers.simulator.triggers import TRIGGERS
 from kessai.dialects.cybersource import fields as wire
-from kessai.dialects.cybersource import token_faults, token_members, token_routes
+from kessai.dialects.cybersource import searchable, token_faults, token_members, token_routes
 from kessai.dialects.cybersource.members import rows as members
 from kessai.dialects.cybersource.routes import ROUTES
 from kessai.ledger import Account
@@ -94,6 +94,7 @@ def test_every_table_of_the_wire_is_documented() -> None:
     assert paths <= _quoted(_reference("routes"))
     assert {row.path for rows in token_members.MEMBERS.values() for row in rows} <= _quoted(_reference("members"))
     assert {fault.type for fault in token_faults.FAULTS.values()} <= _quoted(_reference("errors"))
+    assert {*searchable.FIELDS, *searchable.SORTABLE} <= _quoted(_reference("searching"))
     errors = _quoted(_reference("errors"))
     assert {refusal.name for refusal in Refusal} <= errors
     assert {reason.value for reason in Reason} <= errors

@@ -4,7 +4,7 @@ R-22, A-117)."""
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -55,6 +55,9 @@ class Engine:
             raise self.error
         known: dict[str, list[Row]] = {"is_alive": [(1,)], "standbys": [self.standbys], "queue_state": self.jobs}
         return known[query]
+
+    async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
+        raise AssertionError("health searches nothing")
 
     async def write(self, write: Write[T]) -> T:
         raise AssertionError("health changes nothing")

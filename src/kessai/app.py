@@ -21,11 +21,14 @@ from kessai.edge import Edge
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
+from kessai.jobs.indexing import Indexer
 from kessai.jobs.worker import Worker
 from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.payment.merchant import Merchant
 from kessai.rotation import Rotation
+from kessai.searches import Searches, describe
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
@@ -90,7 +93,10 @@ class House:
                 failures_burst=self.settings.failures_burst,
                 proxies=self.settings.trusted_proxies,
             ),
-            services=(TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),),
+            services=(
+                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
+                Searches(self.gateway),
+            ),
         )
 
     def rotation(self) -> Rotation:
@@ -217,11 +223,16 @@ async def _furnish(
         account = accounts.find(name)
         if account is not None:
             await accounts.welcome(account.merchant)
+
+    def merchants() -> list[Merchant]:
+        return [account.merchant for account in accounts]
+
     worker = Worker(
         gateway,
-        lambda: [account.merchant for account in accounts],
+        merchants,
         first_wait_s=settings.clean_up_first_s,
         longest_wait_s=settings.clean_up_longest_s,
+        indexer=Indexer(gateway, merchants, describe),
     )
     gateway.work = worker.wake
 

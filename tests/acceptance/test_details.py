@@ -81,6 +81,45 @@ def test_details_say_the_reason_as_a_number_and_as_a_text(till: Client) -> None:
     }
 
 
+def test_details_show_the_request_again_and_what_became_of_the_money(till: Client) -> None:
+    """Transaction details, §3.1: what the payment began with is shown with all that follows; objects stand empty."""
+    document = payment("100.00") | {
+        "merchantDefinedInformation": [{"key": "1", "value": "gift"}],
+        "buyerInformation": {"merchantCustomerId": "B-7"},
+        "deviceInformation": {"ipAddress": "192.0.2.7"},
+    }
+    document["clientReferenceInformation"] = {"code": "shown", "applicationName": "Shop", "comments": "a remark"}
+    document["orderInformation"]["lineItems"] = [{"productName": "tea", "quantity": 2, "unitPrice": "50.00"}]
+    document["orderInformation"]["shipTo"] = {"firstName": "Jiro", "country": "JP"}
+    made = till.pay(document)
+    captured = till.capture(made.id, "80.00")
+    refunded = till.refund(captured.id, "30.00", of="captures")
+    for identifier in (made.id, captured.id, refunded.id):
+        found = till.details(identifier)
+        assert found["rootId"] == made.id
+        assert found["merchantDefinedInformation"] == [{"key": "1", "value": "gift"}]
+        assert found["buyerInformation"] == {"merchantCustomerId": "B-7"}
+        assert found["deviceInformation"] == {"ipAddress": "192.0.2.7"}
+        assert found["orderInformation"]["shipTo"]["firstName"] == "Jiro"
+        assert found["orderInformation"]["lineItems"][0]["productName"] == "tea"
+        assert found["orderInformation"]["billTo"]["lastName"] == "Suzuki"
+        assert found["clientReferenceInformation"]["applicationName"] == "Shop"
+        for name in ("tokenInformation", "installmentInformation", "fraudMarkingInformation", "riskInformation"):
+            assert found[name] == {}
+        assert found["processingInformation"]["commerceIndicatorLabel"] == "internet"
+        assert len(found["_links"]["relatedTransactions"]) == 2
+    amounts = till.details(captured.id)["orderInformation"]["amountDetails"]
+    assert (amounts["totalAmount"], amounts["refundBalance"]) == ("80.00", "50.00")
+    assert "settlementAmount" not in amounts
+    shop = till.service.merchant("settles_details")
+    sale = shop.sell("20.00").id
+    till.service.settle("settles_details")
+    amounts = shop.details(sale)["orderInformation"]["amountDetails"]
+    assert (amounts["settlementAmount"], amounts["settlementCurrency"]) == ("20.00", "USD")
+    scored = till.pay(Kessai_Scenario="risk-score").id
+    assert till.details(scored)["riskInformation"]["score"]["result"]
+
+
 @pytest.mark.parametrize("identifier", [UNKNOWN, "12345", "x"])
 def test_details_of_what_is_unknown_are_not_found(till: Client, identifier: str) -> None:
     """Case 102."""

@@ -29,6 +29,8 @@ class Estate:
 
 _OF_PROCESSES: Final = frozenset({"nodes", "leases"})
 """Tables that live while nothing is asked."""
+_FOLLOWING: Final = frozenset({"search_rows", "search_terms", "search_marks"})
+"""The index of the searches: it follows what was done before, a second later."""
 
 
 def rows(service: Service, query: str) -> list[tuple[Any, ...]]:
@@ -47,7 +49,9 @@ def tables(service: Service) -> list[str]:
 
 def estate(service: Service) -> Estate:
     service.until_quiet()
-    counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in tables(service))
+    counts = " UNION ALL ".join(
+        f"SELECT '{name}', count(*) FROM {name}" for name in tables(service) if name not in _FOLLOWING
+    )
     books = {name: service.book(name) for name in SANDBOX.values()}
     return Estate(
         dict(rows(service, counts)),

@@ -38,6 +38,7 @@ class HttpRequest(Struct, frozen=True, dict=True):
     body: bytes = b""
     peer: str = ""
     """The address at the other end of the connection, which may be a proxy's."""
+    scheme: str = "http"
 
     @lazy
     def path(self) -> str:

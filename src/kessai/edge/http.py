@@ -34,7 +34,7 @@ async def read(scope: Scope, receive: Receive) -> HttpRequest | None:
     path = scope["raw_path"].decode("latin-1")
     target = f"{path}?{query.decode('latin-1')}" if query else path
     peer = scope["client"][0] if scope.get("client") else ""
-    return HttpRequest(scope["method"], target, _headers(scope["headers"]), body, peer)
+    return HttpRequest(scope["method"], target, _headers(scope["headers"]), body, peer, scope["scheme"])
 
 
 def _headers(received: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from kessai import ids
 from kessai.gateway import CLEAN_UP, Gateway
 from kessai.jobs import claims, reversals, settlement
+from kessai.jobs.indexing import Indexer
 from kessai.log import log
 from kessai.payment.merchant import Merchant
 from kessai.payment.settle import last_cutoff
@@ -33,8 +34,10 @@ class Worker:
         *,
         first_wait_s: float,
         longest_wait_s: float,
+        indexer: Indexer,
     ) -> None:
         self._gateway = gateway
+        self.indexer = indexer
         self._merchants = merchants
         self._queue = Queue(gateway.database)
         self._rows = Merchants(gateway.database)
@@ -54,12 +57,22 @@ class Worker:
         """Finish the job at hand and return from `run`."""
         self._stopping = True
         self._awake.set()
+        self.indexer.stop()
 
     async def recover(self) -> int:
         """What a process that is gone left open becomes unknown, before the port is open. How much it was."""
         return sum([await reversals.give_up_orphans(self._gateway, merchant) for merchant in self._merchants()])
 
     async def run(self) -> None:
+        """Work until `stop`; index beside that."""
+        indexing = asyncio.create_task(self.indexer.run())
+        try:
+            await self._run()
+        finally:
+            self.indexer.stop()
+            await indexing
+
+    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         next_round = loop.time()
         while not self._stopping:

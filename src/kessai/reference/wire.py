@@ -5,15 +5,29 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
 
-from kessai.dialects.cybersource import answers, auth, japan, members, reasons, requests, routes
+from kessai.dialects.cybersource import (
+    answers,
+    auth,
+    japan,
+    members,
+    moments,
+    query,
+    reasons,
+    requests,
+    routes,
+    searchable,
+    searches,
+)
 from kessai.dialects.cybersource import fields as wire
 from kessai.dialects.cybersource.findings import Problems
 from kessai.payment.lifecycle import Operation, Reason, Refusal
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import JPY
+from kessai.payment.search import FACETS
 from kessai.reference.parts import code, meanings, meant, names, table
 from kessai.server import Limits
 from kessai.server import Refusal as ServerRefusal
+from kessai.storage.search import COUNTED, MOST_SORTED
 
 
 def print_routes() -> str:
@@ -23,6 +37,52 @@ def print_routes() -> str:
         (
             (code(row.method), code(row.path), row.kind.value, names(row.expects), 200 if row.kind in reads else 201)
             for row in routes.ROUTES
+        ),
+    )
+
+
+def print_search_routes() -> str:
+    return table(
+        ("Method", "Path", "What it asks for", "Success"),
+        ((code(method), code(path), asked, status) for method, path, asked, status in searches.ROUTES),
+    )
+
+
+def print_searchable() -> str:
+    sortable = frozenset(searchable.SORTABLE)
+    rows = (
+        (
+            code(field.path),
+            field.form.value,
+            ", ".join(map(code, sorted(searchable.words_of(field.path)))),
+            "yes" if _leads(field) else "",
+            "yes" if field.path in sortable else "",
+        )
+        for field in searchable.FIELDS.values()
+    )
+    return table(("Field", "Values", "Words", "Leads", "Sorts"), rows)
+
+
+def _leads(field: searchable.Field) -> bool:
+    """Whether a search by this field goes straight to what it finds."""
+    by_time = field.form in (searchable.Form.ID, searchable.Form.INSTANT)
+    return by_time or (field.facet in FACETS and FACETS[field.facet].tag != "")
+
+
+def print_search_limits() -> str:
+    return table(
+        ("What", "At most"),
+        (
+            ("characters of a query", query.MOST_CHARACTERS),
+            ("parentheses inside one another", query.MOST_DEPTH),
+            ("values", query.MOST_CLAUSES),
+            ("wildcards in a value", query.MOST_WILDCARDS),
+            ("steps of an instant", moments.MOST_STEPS),
+            ("keys of a sort", searches.MOST_SORT_KEYS),
+            (f"`limit` ({searches.USUAL_LIMIT} where there is none)", searches.MOST_SHOWN),
+            ("`offset`", searches.MOST_OFFSET),
+            ("matches that are counted exactly", COUNTED),
+            ("matches in an order other than that of time", MOST_SORTED),
         ),
     )
 

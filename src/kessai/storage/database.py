@@ -127,6 +127,10 @@ class Database(Protocol):
         """Wait until every write that was given before now is committed, or will never be."""
         ...
 
+    async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
+        """Rows of a statement that was composed for one search (`search`), its values by their numbers."""
+        ...
+
     async def close(self) -> None:
         """Commit what waits, and let go of everything."""
         ...

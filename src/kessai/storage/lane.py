@@ -98,19 +98,24 @@ class Lane:
             self._warning = str(message.message)
 
     async def run(
-        self, query: str, values: Values, limit_s: float = STATEMENT_S, *, lock_ms: int = LOCK_MS
+        self, query: str | Query, values: Values, limit_s: float = STATEMENT_S, *, lock_ms: int = LOCK_MS
     ) -> list[Row]:
-        """Rows of a statement, committed. Unavailable: not sent. CommitUnknown: done, and perhaps not kept."""
+        """Rows of a statement, committed. Unavailable: not sent. CommitUnknown: done, and perhaps not kept.
+
+        A named one is prepared once; one that was composed is sent as it is.
+        """
         connection = self._connection
         if connection is None or connection.is_closed():
             raise Unavailable("the database cannot be reached")
-        known = self._queries[query]
+        known = query if isinstance(query, Query) else self._queries[query]
         arguments = known.bind(values)
         self._warning = ""
         timer = asyncio.get_running_loop().call_later(limit_s, self._give_up)
         try:
             if self._pooled:
                 rows = await self._pinned(connection, known.sql, arguments, lock_ms)
+            elif isinstance(query, Query):
+                rows = await connection.fetch(known.sql, *arguments)
             else:
                 if lock_ms != self._lock_ms:
                     await connection.execute(f"SET lock_timeout = {lock_ms:d}")

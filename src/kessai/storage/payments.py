@@ -73,7 +73,7 @@ def told_before(row: Row, claim: Claim) -> Answer | Refusal:
     return Answer(answer_status, unpack(answer), is_replay=True)
 
 
-def _transaction(row: Row) -> Transaction:
+def transaction_of(row: Row) -> Transaction:
     currency = Currency.of(row[4])
     return Transaction(
         id=row[0],
@@ -134,7 +134,7 @@ class Payments:
             merchant_id=merchant_id,
             id=payment_id,
             version=version,
-            transactions=tuple(map(_transaction, await self._read("load_transactions", key))),
+            transactions=tuple(map(transaction_of, await self._read("load_transactions", key))),
             brand=Brand[brand] if brand else None,
             pan_prefix=prefix,
             pan_suffix=suffix,
@@ -181,7 +181,7 @@ class Payments:
     async def page(self, merchant_id: str, after: int, most: int) -> list[Transaction]:
         """Transactions in order of their ids, behind one of them."""
         values = {"merchant_id": merchant_id, "after": after, "most": most}
-        return list(map(_transaction, await self._read("transactions_page", values)))
+        return list(map(transaction_of, await self._read("transactions_page", values)))
 
     async def claims(self, merchant_id: str, after: bytes, most: int) -> list[tuple[bytes, int]]:
         """Claims in order of their keys, behind one of them, each with the transaction that holds it."""

@@ -22,6 +22,7 @@ from kessai.storage.database import (
     Failure,
     Kind,
     Overloaded,
+    Query,
     Row,
     T,
     Unavailable,
@@ -123,6 +124,13 @@ class Postgres:
     # ---- reading
 
     async def read(self, query: str, values: Values) -> list[Row]:
+        return await self._read(query, values)
+
+    async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
+        names = tuple(map(str, range(len(values))))
+        return await self._read(Query(sql, names), dict(zip(names, values, strict=True)))
+
+    async def _read(self, query: str | Query, values: Values) -> list[Row]:
         lane = await self._reader()
         try:
             return await lane.run(query, values)

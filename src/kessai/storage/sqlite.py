@@ -34,6 +34,7 @@ from kessai.storage.database import (
     migrations,
 )
 from kessai.storage.group import Linger, Waiting, deliver, until_settled
+from kessai.storage.indexing import IndexRows
 from kessai.storage.writes import Begin, Finish, begin_all, finish_all
 
 OLDEST_SQLITE: Final = (3, 51, 3)
@@ -232,6 +233,9 @@ class Sqlite:
         known = self.queries[query]
         return self._reader.execute(known.sql, known.bind(values)).fetchall()
 
+    async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
+        return self._reader.execute(sql, tuple(values)).fetchall()
+
     # ---- writing
 
     @property
@@ -320,9 +324,16 @@ class Sqlite:
             if type(write) is Finish
             else None
             if type(write) is Begin and write.is_free
-            else write.apply(self._run)
+            else self._apply_alone(write)
             for write in writes
         ]
+
+    def _apply_alone(self, write: Write[Any]) -> object:
+        if isinstance(write, IndexRows):
+            write.apply_all(self._run, self._run_all)
+            return None
+        result: object = write.apply(self._run)
+        return result
 
     def _run(self, query: str, values: Values) -> list[Row]:
         known = self.queries[query]

@@ -12,12 +12,14 @@ from typing import Any, Final, Generic, TypeVar
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
+from kessai.storage.indexing import HoldMark, IndexRows
 from kessai.storage.keys import AddMessageKey, ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
 from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
 from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
 from kessai.storage.sealed import SEALED
+from kessai.storage.searches import ForgetSearches, KeepSearch
 from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, token_row
 from kessai.storage.writes import (
     BATCH,
@@ -389,6 +391,10 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     GiveBackSeals: Together("give_back_seals", _alone, _nothing),
     ChangeKeyset: Together("change_keyset", _alone, _done),
     AddMessageKey: Together("add_message_key", _alone, _done),
+    HoldMark: Together("hold_search_mark", _alone, _done),
+    IndexRows: Together("index", _alone, _nothing),
+    KeepSearch: Together("keep_search", _alone, _nothing),
+    ForgetSearches: Together("forget_searches", _alone, _nothing),
 }
 """Every kind of write that the production engine takes, but for one."""
 

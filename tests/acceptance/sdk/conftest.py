@@ -36,7 +36,7 @@ Json = dict[str, Any]
 ROOT: Final = Path(__file__).parents[3]
 DRIVE: Final = Path(__file__).with_name("drive.py")
 PERSONALITIES: Final = ("sandbox", "vpc", "smcc")
-DAY: Final = ("lifecycle", "increments", "timeouts", "japan", "failures")
+DAY: Final = ("lifecycle", "searches", "increments", "timeouts", "japan", "failures")
 PASSWORD: Final = "correct horse"
 PLAY_S: Final = 60.0
 """How long one process of the client may take."""

@@ -14,6 +14,7 @@ never reached an answer is `{"failed": text}`. Beside the calls stands the `vers
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ APIS: Final = {
     "void_credit": "VoidApi",
     "mit_void": "VoidApi",
     "get_transaction": "TransactionDetailsApi",
+    "create_search": "SearchTransactionsApi",
+    "get_search": "SearchTransactionsApi",
 }
 """Which of the client's classes has which method."""
 
@@ -104,7 +107,7 @@ class Shop:
         `of` is the id in the path, `values` the request by the client's attribute names, `changes` override the
         merchant's configuration.
         """
-        arguments: Json = {} if of is None else {"id": of}
+        arguments: Json = {} if of is None else {"search_id" if method == "get_search" else "id": of}
         if values is not None:
             kind = f"{method}_request"
             request = self._model("".join(part.title() for part in kind.split("_")), values)
@@ -144,7 +147,7 @@ class Shop:
             "answer": _without_none(model.to_dict()),
             "lost": sorted(set(_paths(json.loads(raw))) - set(_paths(known))),
         }
-        return str(getattr(model, "id", ""))
+        return str(getattr(model, "search_id" if method.endswith("_search") else "id", ""))
 
     def _model(self, kind: str, values: Json) -> Any:
         """A request model of the client with its inner models; KeyError for an attribute it does not know."""
@@ -180,6 +183,33 @@ def lifecycle(shop: Shop) -> None:
 
     credit = shop.call("credit", "create_credit", {**payment_of("200.00"), "processing_information": {}})
     shop.call("void of a credit", "void_credit", REFERENCE, of=credit)
+
+
+_THIS_WEEK: Final = "submitTimeUtc:[NOW/DAY-7DAYS TO NOW/DAY+1DAY}"
+
+
+def searches(shop: Shop) -> None:
+    """Find a payment again: transactions come into the index a little later, so the client asks until it is there."""
+    made = shop.call("authorization to find", "create_payment", payment_of("54.00"))
+    request = {
+        "save": True,
+        "name": "MRN",
+        "timezone": "America/Chicago",
+        "query": f"clientReferenceInformation.code:sdk-1 AND id:{made} AND {_THIS_WEEK}",
+        "offset": 0,
+        "limit": 100,
+        "sort": "id:asc,submitTimeUtc:asc",
+    }
+    for _ in range(100):
+        search = shop.call("search", "create_search", request)
+        if shop.noted["search"].get("answer", {}).get("total_count") != 0:
+            break
+        time.sleep(0.1)
+    shop.call("search again", "get_search", of=search)
+    shop.call("search for nothing", "create_search", {"query": "id:6800000001236780104953"})
+    shop.call("search in vain", "create_search", {"query": "NOT id:1"})
+    shop.call("unknown search", "get_search", of="00000000-0000-4000-8000-000000000000")
+    shop.call("reversal of what was found", "auth_reversal", reversal("54.00"), of=made)
 
 
 def increments(shop: Shop) -> None:
@@ -315,6 +345,7 @@ def distrust(shop: Shop) -> None:
 
 PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "lifecycle": lifecycle,
+    "searches": searches,
     "increments": increments,
     "timeouts": timeouts,
     "japan": japan,

@@ -26,11 +26,15 @@ REFUND: Final = "PtsV2PaymentsRefundPost201Response"
 CREDIT: Final = "PtsV2CreditsPost201Response"
 VOID: Final = "PtsV2PaymentsVoidsPost201Response"
 DETAILS: Final = "TssV2TransactionsGet200Response"
+SEARCH: Final = "TssV2TransactionsPost201Response"
+READS: Final = ("search again",)
+"""Calls that create nothing, of a model that creates."""
 
 _AUTHORIZED: Final = "order_information.amount_details.authorized_amount"
 _TOTAL: Final = "order_information.amount_details.total_amount"
 _REASON: Final = "error_information.reason"
 _STATE: Final = "application_information.status"
+_SORT: Final = "id:asc,submitTimeUtc:asc"
 
 # Call, the model it is decoded into, and attributes of that model with their values.
 ANSWERED: Final[tuple[tuple[str, str, Json], ...]] = (
@@ -125,6 +129,9 @@ ANSWERED: Final[tuple[tuple[str, str, Json], ...]] = (
     ("invalid card", PAYMENT, {"status": "DECLINED", _REASON: "INVALID_ACCOUNT"}),
     ("partial approval", PAYMENT, {"status": "PARTIAL_AUTHORIZED", _TOTAL: "1000.00", _AUTHORIZED: "499.01"}),
     ("decline by scenario", PAYMENT, {"status": "DECLINED", _REASON: "PROCESSOR_DECLINED"}),
+    ("search", SEARCH, {"save": True, "name": "MRN", "limit": 100, "count": 1, "total_count": 1, "sort": _SORT}),
+    ("search again", SEARCH, {"save": True, "timezone": "America/Chicago", "count": 1, "total_count": 1}),
+    ("search for nothing", SEARCH, {"save": False, "limit": 20, "count": 0, "total_count": 0, "embedded": None}),
 )
 
 # Call, HTTP status, what the exception's body says, and the fields that it names with one reason.
@@ -157,6 +164,8 @@ REFUSED: Final[tuple[tuple[str, int, Json, tuple[str, ...]], ...]] = (
     ("details of nothing", 404, {"message": "The requested resource does not exist"}, ()),
     ("system error", 502, {"status": "SERVER_ERROR", "reason": "SYSTEM_ERROR"}, ()),
     ("lost answer", 502, {"status": "SERVER_ERROR", "reason": "SERVER_TIMEOUT"}, ()),
+    ("search in vain", 400, {"status": "INVALID_REQUEST"}, ("query",)),
+    ("unknown search", 404, {"message": "The requested resource does not exist"}, ()),
     ("wrong key", 401, {"response": {"rmsg": "Authentication Failed"}}, ()),
     ("wrong key reads", 401, {"response": {"rmsg": "Authentication Failed"}}, ()),
 )
@@ -184,6 +193,7 @@ DROPPED: Final[dict[str, tuple[str, ...]]] = {
     REFUND: (_CURRENCY,),
     CREDIT: (*_CARD_TYPES, _CURRENCY, _CATEGORY, _SLIP),
     VOID: (_TRANSACTION_ID, _CURRENCY),
+    SEARCH: ("_embedded.transactionSummaries[].errorInformation.message",),
     DETAILS: (
         "clientReferenceInformation.partner.developerId",
         "kessaiInformation.warnings",
@@ -240,7 +250,7 @@ def test_the_client_is_the_one_that_the_project_pins(day: Json) -> None:
 def test_an_answer_is_decoded_by_its_model(day: Json, name: str, model: str, expected: Json) -> None:
     answer = answered(day, name)
     assert day[name]["model"] == model
-    assert day[name]["status"] == (200 if model == DETAILS else 201)
+    assert day[name]["status"] == (200 if model == DETAILS or name in READS else 201)
     assert {path: at(answer, path) for path in expected} == expected
 
 
@@ -251,7 +261,8 @@ def test_a_refusal_is_an_exception_with_its_body(
     assert day[name].get("status") == status, day[name]
     error = day[name]["error"]
     assert {member: error.get(member) for member in expected} == expected
-    assert error.get("details", []) == [{"field": field, "reason": error["reason"]} for field in fields]
+    reason = error.get("reason", "INVALID_DATA")
+    assert error.get("details", []) == [{"field": field, "reason": reason} for field in fields]
 
 
 def test_every_call_reached_an_answer(day: Json) -> None:
@@ -280,6 +291,18 @@ def test_ids_and_links_lead_from_each_answer_to_the_next(day: Json) -> None:
     assert payment in related
     assert answered(day, "refund of a capture")["id"] in related
     assert answered(day, "increment")["id"] == answered(day, "pre-authorization")["id"]
+
+
+def test_a_search_finds_what_was_paid(day: Json) -> None:
+    first, again = answered(day, "search"), answered(day, "search again")
+    (summary,) = first["embedded"]["transaction_summaries"]
+    assert summary["id"] == answered(day, "authorization to find")["id"]
+    assert summary["client_reference_information"]["code"] == "sdk-1"
+    assert summary["order_information"]["amount_details"] == {"total_amount": "54.00", "currency": "USD"}
+    assert summary["application_information"]["applications"][0]["name"] == "ics_auth"
+    assert summary["links"]["transaction_detail"]["href"].endswith(f"/tss/v2/transactions/{summary['id']}")
+    assert again["search_id"] == first["search_id"]
+    assert again["embedded"] == first["embedded"]
 
 
 def test_the_details_of_a_sale_name_both_of_its_steps(day: Json) -> None:

@@ -173,7 +173,7 @@ def _payment(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     body |= _terminal(transaction)
     body["processorInformation"] = processor(transaction, slip)
     body |= _reconciliation(transaction, identifier)
-    body |= _risk(transaction)
+    body |= risk(transaction)
     return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
 
 
@@ -198,7 +198,7 @@ def _declined(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     answered = processor(transaction, transaction.facts.get("sales_slip_number"))
     if answered and not by_risk:
         body["processorInformation"] = answered
-    body |= _risk(transaction)
+    body |= risk(transaction)
     return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
 
 
@@ -395,7 +395,7 @@ def _reconciliation(transaction: Transaction, identifier: str) -> Body:
     return {"reconciliationId": identifier if value == "=id" else value} if value else {}
 
 
-def _risk(transaction: Transaction) -> Body:
+def risk(transaction: Transaction) -> Body:
     score = transaction.facts.get("risk_score")
     profile = transaction.facts.get("risk_profile")
     if score is None and profile is None:

@@ -15,13 +15,13 @@ from kessai import ids
 from kessai.dialects.cybersource.answers import (
     processor,
     reference_of,
+    risk,
     wire_time,
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
-from kessai.dialects.table import find
 from kessai.payment.card import Brand
-from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
+from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.options import PaymentOption
 from kessai.payment.transitions import State, state_of
 from kessai.payment.words import warning
@@ -63,7 +63,6 @@ _PLAIN: Final[Mapping[Operation, str]] = {
     Operation.REVERSAL: "REVERSED",
     Operation.VOID: "VOIDED",
 }
-_FLAGS: Final[Mapping[str, str]] = {"ok": "SOK", "declined": "DCARDREFUSED", "error": "ESYSTEM", "unknown": "ETIMEOUT"}
 
 Body = dict[str, object]
 _encode: Final = msgspec.json.Encoder().encode
@@ -96,20 +95,39 @@ def status_of(payment: Payment, transaction: Transaction, now: datetime) -> str:
     return _PLAIN[transaction.operation]
 
 
-def _word(transaction: Transaction) -> Word | None:
-    if transaction.status in (Status.UNKNOWN, Status.PENDING):
+def word_of(operation: Operation, status: Status, reason: Reason | None) -> Word | None:
+    """The word for how a transaction ended; None for a plain success."""
+    if status in (Status.UNKNOWN, Status.PENDING):
         return SERVER_TIMEOUT
-    if transaction.status is Status.FAILED:
-        return of_failure(transaction.operation, transaction.reason)
-    return DECLINES[transaction.reason] if transaction.reason is not None else None
+    if status is Status.FAILED:
+        return of_failure(operation, reason)
+    return DECLINES.get(reason) if reason is not None else None
+
+
+def rcodes_of(status: Status) -> tuple[str, str]:
+    """`rCode` and `rFlag`."""
+    match status:
+        case Status.APPROVED:
+            return "1", "SOK"
+        case Status.DECLINED:
+            return "0", "DCARDREFUSED"
+        case Status.FAILED:
+            return "-1", "ESYSTEM"
+        case Status.UNKNOWN | Status.PENDING:
+            return "-1", "ETIMEOUT"
+
+
+def laid_over(root_particulars: bytes, particulars: bytes) -> dict[str, object]:
+    """What a payment began with, under what a later request said; the first request is its own root."""
+    kept = msgspec.json.decode(particulars or b"{}", type=dict[str, object])
+    if not root_particulars or root_particulars == particulars:
+        return kept
+    return _under(msgspec.json.decode(root_particulars, type=dict[str, object]), kept)
 
 
 def encode(payment: Payment, transaction: Transaction, personality: str, now: datetime, base_url: str) -> bytes:
     """The body for one transaction of a payment. `base_url` is scheme and host as the client called them."""
-    kept = msgspec.json.decode(transaction.particulars or b"{}", type=dict[str, object])
-    root = payment.root
-    if transaction is not root and root.particulars:  # what the payment began with, under what this request said
-        kept = _under(msgspec.json.decode(root.particulars, type=dict[str, object]), kept)
+    kept = laid_over(payment.root.particulars, transaction.particulars)
     identifier = ids.show(transaction.id)
     body: Body = {
         "_links": {
@@ -125,18 +143,20 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
         "merchantId": payment.merchant_id,
         "submitTimeUTC": wire_time(transaction.requested_at),
     }
-    reconciliation = transaction.facts.get("reconciliation_id")
+    reconciliation = reconciliation_of(transaction)
     if reconciliation:
-        body["reconciliationId"] = identifier if reconciliation == "=id" else reconciliation
+        body["reconciliationId"] = reconciliation
     body["status"] = status_of(payment, transaction, now)
-    body["applicationInformation"] = _application(payment, transaction, now, body.get("reconciliationId"))
-    body["clientReferenceInformation"] = _reference(transaction, kept)
-    word = _word(transaction)
-    error: Body = {"reason": word.reason, "message": word.message} if word else {"message": _SUCCESS}
-    body["errorInformation"] = error
+    body["applicationInformation"] = {"status": body["status"], **application(transaction, reconciliation)}
+    body["clientReferenceInformation"] = reference_shown(transaction, kept)
+    body["errorInformation"] = reason_of(transaction)
     for name in _SHOWN:
         body[name] = kept.get(name, {})
-    body["orderInformation"] = _order(transaction, kept)
+    body |= risk(transaction)
+    terminal = transaction.facts.get("terminal_id")
+    if terminal:
+        body["pointOfSaleInformation"] = {**_object(kept, "pointOfSaleInformation"), "terminalId": terminal}
+    body["orderInformation"] = _order(payment, transaction, kept)
     body["paymentInformation"] = _payment_information(payment, transaction, personality, kept)
     body["processingInformation"] = _processing(transaction, kept)
     body["processorInformation"] = {
@@ -152,25 +172,34 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
 
 _SHOWN: Final = (
     "buyerInformation",
+    "consumerAuthenticationInformation",
     "deviceInformation",
+    "fraudMarkingInformation",
+    "installmentInformation",
     "merchantInformation",
     "pointOfSaleInformation",
     "riskInformation",
+    "senderInformation",
+    "tokenInformation",
 )
 """Objects that are shown even when they are empty."""
 
 
-def _application(payment: Payment, transaction: Transaction, now: datetime, reconciliation: object) -> Body:
-    word = _word(transaction)
-    match transaction.status:
-        case Status.APPROVED:
-            code, flag = "1", _FLAGS["ok"]
-        case Status.DECLINED:
-            code, flag = "0", _FLAGS["declined"]
-        case Status.FAILED:
-            code, flag = "-1", _FLAGS["error"]
-        case Status.UNKNOWN | Status.PENDING:
-            code, flag = "-1", _FLAGS["unknown"]
+def reconciliation_of(transaction: Transaction) -> str | None:
+    value = transaction.facts.get("reconciliation_id")
+    return ids.show(transaction.id) if value == "=id" else value
+
+
+def reason_of(transaction: Transaction) -> Body:
+    """`errorInformation`, which stands there on success too."""
+    word = word_of(transaction.operation, transaction.status, transaction.reason)
+    return {"reason": word.reason, "message": word.message} if word else {"message": _SUCCESS}
+
+
+def application(transaction: Transaction, reconciliation: str | None) -> Body:
+    """`applicationInformation` but for its status."""
+    word = word_of(transaction.operation, transaction.status, transaction.reason)
+    code, flag = rcodes_of(transaction.status)
     numeric = word.numeric if word else 100
     applications: list[Body] = []
     for name in APPLICATIONS[transaction.operation]:
@@ -186,7 +215,6 @@ def _application(payment: Payment, transaction: Transaction, now: datetime, reco
             application["reconciliationId"] = reconciliation
         applications.append(application)
     return {
-        "status": status_of(payment, transaction, now),
         "reasonCode": numeric,
         "rCode": code,
         "rFlag": flag,
@@ -194,33 +222,49 @@ def _application(payment: Payment, transaction: Transaction, now: datetime, reco
     }
 
 
-def _reference(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("clientReferenceInformation",))
-    reference: Body = dict(sent) if isinstance(sent, dict) else {}
+def reference_shown(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    reference = _object(kept, "clientReferenceInformation")
     reference["code"] = reference_of(transaction)
     return reference
 
 
-def _order(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("orderInformation",))
-    order: Body = dict(sent) if isinstance(sent, dict) else {}
-    details = order.get("amountDetails")
-    amounts: Body = dict(details) if isinstance(details, dict) else {}
+def _object(kept: Mapping[str, object], name: str) -> Body:
+    """A copy of an object of the request; empty where there was none."""
+    sent = kept.get(name)
+    return dict(sent) if isinstance(sent, dict) else {}
+
+
+def _order(payment: Payment, transaction: Transaction, kept: Mapping[str, object]) -> Body:
+    order = _object(kept, "orderInformation")
+    amounts = _object(order, "amountDetails")
     amounts["totalAmount"] = str(transaction.requested)
     amounts["currency"] = transaction.requested.currency.code
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.INCREMENT):
         amounts["authorizedAmount"] = str(transaction.requested.of(transaction.approved))
+    if transaction.settlement is not None:
+        amounts["settlementAmount"] = str(transaction.requested.of(transaction.approved))
+        amounts["settlementCurrency"] = transaction.requested.currency.code
+    if transaction.operation in (Operation.SALE, Operation.CAPTURE) and transaction.status is Status.APPROVED:
+        left = 0 if payment.is_voided(transaction) else transaction.approved - payment.refunded(transaction.id)
+        amounts["refundBalance"] = str(transaction.requested.of(max(left, 0)))
     order["amountDetails"] = amounts
-    for name in ("billTo", "shipTo"):
+    for name in ("billTo", "shipTo", "shippingDetails", "invoiceDetails"):
         order.setdefault(name, {})
     return order
+
+
+def payment_type(payment: Payment, personality: str) -> Body:
+    return {
+        "name": PROCESSOR_NAMES.get(personality, personality),
+        "type": "credit card",
+        "method": METHODS.get(payment.brand, "") if payment.brand else "",
+    }
 
 
 def _payment_information(
     payment: Payment, transaction: Transaction, personality: str, kept: Mapping[str, object]
 ) -> Body:
-    sent = find(kept, ("paymentInformation",))
-    shown: Body = dict(sent) if isinstance(sent, dict) else {}
+    shown = _object(kept, "paymentInformation")
     year, _, month = payment.expiry.partition("-")
     card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
     if payment.expiry:
@@ -228,11 +272,7 @@ def _payment_information(
     code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
     if code:
         card["type"] = code
-    shown["paymentType"] = {
-        "name": PROCESSOR_NAMES.get(personality, personality),
-        "type": "credit card",
-        "method": METHODS.get(payment.brand, "") if payment.brand else "",
-    }
+    shown["paymentType"] = payment_type(payment, personality)
     shown["card"] = card
     balance = transaction.facts.get("balance")
     if balance is not None:
@@ -244,11 +284,11 @@ def _payment_information(
 
 
 def _processing(transaction: Transaction, kept: Mapping[str, object]) -> Body:
-    sent = find(kept, ("processingInformation",))
-    shown: Body = dict(sent) if isinstance(sent, dict) else {}
+    shown = _object(kept, "processingInformation")
     shown.setdefault("commerceIndicator", "internet")
-    shown.setdefault("authorizationOptions", {})
-    shown.setdefault("captureOptions", {})
+    shown.setdefault("commerceIndicatorLabel", shown["commerceIndicator"])
+    for name in ("authorizationOptions", "bankTransferOptions", "captureOptions"):
+        shown.setdefault(name, {})
     asked = shown.get("japanPaymentOptions")
     shown["japanPaymentOptions"] = _option(transaction.option, asked if isinstance(asked, dict) else {})
     return shown
