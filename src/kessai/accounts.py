@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -223,6 +223,8 @@ class Accounts:
         mode = changes.get("mode", account.merchant.mode.value)
         kind = personalities()[account.merchant.personality]
         _refuse_live_on_simulator(mode, kind)
+        if mode == "live" and account.merchant.ahead:
+            raise Refused("a merchant whose clock was moved stays a test merchant: its books are ahead of time")
         for name, text in changes.items():
             if name != "mode":
                 _override(overrides, name, text)
@@ -232,6 +234,7 @@ class Accounts:
             mode=mode,
             terms=msgspec.json.encode(overrides).decode(),
             settled_until=account.settled_until,
+            ahead_ms=account.merchant.ahead // timedelta(milliseconds=1),
         )
         merchant = _merchant(row)
         await self._database.write(SetMerchant(merchant_id, mode, row.terms))
@@ -281,7 +284,9 @@ def _merchant(row: MerchantRow) -> Merchant:
         raise Refused(f"a setting does not fit: {error}") from None
     if terms.issuer not in issuers.PROFILES:
         raise Refused(f"there is no issuer profile {terms.issuer}; there are: {', '.join(issuers.PROFILES)}")
-    return Merchant(id=row.id, personality=row.personality, mode=Mode(row.mode), terms=terms)
+    mode = Mode(row.mode)
+    ahead = timedelta(milliseconds=row.ahead_ms) if mode is Mode.TEST else timedelta()
+    return Merchant(id=row.id, personality=row.personality, mode=mode, terms=terms, ahead=ahead)
 
 
 def _override(overrides: dict[str, Any], name: str, text: str) -> None:

@@ -105,7 +105,9 @@ async def settle(house: House, merchant: str | None = None) -> object:
     chosen = [house.accounts.get(merchant)] if merchant is not None else list(house.accounts)
     made = []
     for account in chosen:
-        for batch in await settlement.settle(house.gateway, account.merchant, house.clock() + _TICK):
+        for batch in await settlement.settle(
+            house.gateway, account.merchant, account.merchant.at(house.clock()) + _TICK
+        ):
             made.append(
                 {
                     "merchant": account.merchant.id,

@@ -135,7 +135,7 @@ class Worker:
                 await reversals.expire(self._gateway, merchant)
                 after = self._claims_after.get(merchant.id, b"")
                 self._claims_after[merchant.id] = await claims.forget(self._gateway, merchant, after)
-                cut_at = last_cutoff(self._gateway.clock(), merchant.terms)
+                cut_at = last_cutoff(merchant.at(self._gateway.clock()), merchant.terms)
                 if merchant.id in settled and settled[merchant.id] < cut_at:
                     await settlement.settle(self._gateway, merchant, cut_at)
             except Exception as error:  # one merchant's trouble is not the others'

@@ -11,10 +11,24 @@ from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.database import Row, Values, Write
-from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
+from kessai.storage.merchants import AddKey, AddMerchant, MoveClock, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
 from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
+from kessai.storage.subscriptions import (
+    AddPlan,
+    AddSubscription,
+    BeginCharge,
+    ChangePlan,
+    ChangeSubscription,
+    ClaimAnswer,
+    DeletePlan,
+    ForgetAnswer,
+    KeepAnswer,
+    PurgeAnswers,
+    RecordCharge,
+    SubscribeToPlan,
+)
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,
@@ -301,6 +315,19 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     RevokeKey: Together("revoke_key", _alone, _done),
     SetMerchant: Together("set_merchant", _alone, _done),
     SettledUntil: Together("settled_until", _alone, _nothing),
+    MoveClock: Together("move_clock", _alone, _number),
+    AddPlan: Together("add_plan", _alone, _done),
+    ChangePlan: Together("change_plan", _alone, _done),
+    SubscribeToPlan: Together("subscribe_to_plan", _alone, _done),
+    DeletePlan: Together("delete_plan", _alone, _done),
+    AddSubscription: Together("add_subscription", _alone, _done),
+    ChangeSubscription: Together("change_subscription", _alone, _done),
+    BeginCharge: Together("begin_charge", _alone, _done),
+    RecordCharge: Together("change_and_record", _alone, _done),
+    ClaimAnswer: Together("claim_answer", _alone, _done),
+    KeepAnswer: Together("keep_answer", _alone, _nothing),
+    ForgetAnswer: Together("forget_answer", _alone, _nothing),
+    PurgeAnswers: Together("purge_answers", _alone, _nothing),
     TakeNode: Together("take_node", _alone, _number),
     RenewNode: Together("renew_node", _alone, _done),
     ReleaseNode: Together("release_node", _alone, _nothing),

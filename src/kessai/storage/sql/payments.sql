@@ -132,7 +132,7 @@ DELETE FROM claims WHERE merchant_id = :merchant_id AND key = :key AND transacti
 -- Intents without an outcome: of a process whose lease has ended, or older than any exchange can be.
 SELECT id FROM transactions
  WHERE merchant_id = :merchant_id AND status = 'pending'
-   AND (requested_at < :before OR lease <> :lease AND lease NOT IN (SELECT lease FROM nodes))
+   AND (id < :before OR lease <> :lease AND lease NOT IN (SELECT lease FROM nodes))
  ORDER BY id;
 
 -- newest_id --
