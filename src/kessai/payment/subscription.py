@@ -295,7 +295,7 @@ def charged(subscription: Subscription, result: Result, now: datetime, terms: Te
         return _go_on(replace(subscription, paid=subscription.paid + 1), Event.PAID, Event.LAST_PAID)
     tried = replace(subscription, attempt=subscription.attempt + 1)
     if subscription.state not in RUNNING:
-        return tried
+        return replace(tried, due_at=None)
     is_new = subscription.paid == 0 and subscription.period == 1
     if is_new and (subscription.at_once or result is Result.HARD):
         return _become(tried, Event.CREATED_DECLINED if subscription.at_once else Event.NEVER_PAID)
@@ -330,7 +330,7 @@ def _go_on(subscription: Subscription, event: Event, last: Event) -> Subscriptio
     if period is None:
         ended = replace(subscription, due_at=None)
         return ended if subscription.state in FINAL else replace(ended, state=_TO[last][1])
-    moved = replace(subscription, period=period, attempt=1, retries=0)
+    moved = replace(subscription, period=period, attempt=1, retries=0, due_at=None)
     if subscription.state not in RUNNING:
         return moved
     return replace(_become(moved, event), due_at=due_of(moved, period))

@@ -409,7 +409,7 @@ class ForgetAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class PurgeAnswers:
+class PurgeKept:
     """Forget keys that have lapsed."""
 
     merchant_id: str
@@ -419,4 +419,4 @@ class PurgeAnswers:
         return {"merchant_id": self.merchant_id, "before": self.before}
 
     def apply(self, run: Run) -> None:
-        run("purge_answers", self.values())
+        run("purge_kept", self.values())

@@ -25,7 +25,7 @@ from kessai.storage.subscriptions import (
     DeletePlan,
     ForgetAnswer,
     KeepAnswer,
-    PurgeAnswers,
+    PurgeKept,
     RecordCharge,
     SubscribeToPlan,
 )
@@ -327,7 +327,7 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     ClaimAnswer: Together("claim_answer", _alone, _done),
     KeepAnswer: Together("keep_answer", _alone, _nothing),
     ForgetAnswer: Together("forget_answer", _alone, _nothing),
-    PurgeAnswers: Together("purge_answers", _alone, _nothing),
+    PurgeKept: Together("purge_kept", _alone, _nothing),
     TakeNode: Together("take_node", _alone, _number),
     RenewNode: Together("renew_node", _alone, _done),
     ReleaseNode: Together("release_node", _alone, _nothing),

@@ -152,5 +152,5 @@ UPDATE kept_answers SET status = :status, answer = :answer
 -- forget_answer --
 DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND key = :key AND id = :id;
 
--- purge_answers --
+-- purge_kept --
 DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND id < :before;
