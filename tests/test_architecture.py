@@ -31,7 +31,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "log": "payment",
     "acquirers": "log, payment",
     "dialects": "ids, payment",
-    "storage": "ledger, payment",
+    "tokens": "payment",
+    "storage": "ledger, payment, tokens",
+    "tokenizer": "payment, storage, tokens, vault",
     "server": "tls",
     "sandbox": "acquirers, payment",
     "books": "ledger, payment, storage",
@@ -42,7 +44,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "jobs": "claims, gateway, ids, ledger, log, payment, storage",
     "accounts": "acquirers, dialects, payment, storage, vault",
     "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, vault",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
 }
@@ -76,11 +78,13 @@ PACKAGES: Final[Mapping[str, str]] = {
     "storage": "apsw, asyncpg, msgspec, zstandard",
     "story": "msgspec",
     "tls": "cryptography",
+    "tokenizer": "msgspec",
+    "tokens": "msgspec",
     "vault": "tink",
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""
 
-PURE: Final = ("payment", "ledger", "dialects", "acquirers")
+PURE: Final = ("payment", "tokens", "ledger", "dialects", "acquirers")
 """Rooms without I/O, clock or randomness. Of `acquirers` this holds for everything but the modules of `SHELL`."""
 
 SHELL: Final = (".link", ".journal", ".process", ".remote")

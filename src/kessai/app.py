@@ -28,6 +28,7 @@ from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
+from kessai.tokenizer import Tokenizer
 from kessai.vault import KeyEncryptionKey, Vault
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
@@ -59,6 +60,7 @@ class House:
     seat: Seat
     accounts: Accounts
     gateway: Gateway
+    tokenizer: Tokenizer
     worker: Worker
     health: Health
     metrics: Metrics
@@ -164,6 +166,7 @@ async def _compose(
         deadline_s=settings.acquirer_deadline_s,
         metrics=metrics,
     )
+    tokenizer = Tokenizer(database=database, vault=ring, new_id=source.next, clock=clock, may_begin=source.may_begin)
     worker = Worker(
         gateway,
         lambda: [account.merchant for account in accounts],
@@ -193,6 +196,7 @@ async def _compose(
         seat=seat,
         accounts=accounts,
         gateway=gateway,
+        tokenizer=tokenizer,
         worker=worker,
         health=health,
         metrics=metrics,

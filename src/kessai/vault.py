@@ -7,6 +7,7 @@ and `secret` are AES-256-GCM (random 96-bit nonce, 128-bit tag), `fingerprint` i
     sealed value    format (1 byte) · 01 · key id (4) · nonce (12) · text · tag (16)
     sealed keyset   the same, under the KEK; its key id tells one KEK from another
     card            year (2) · month (1) · PAN in nibbles, filled with F to 20: one length for all cards
+    token's number  00 for a card, 01 for a bank account · its digits in the same way
 
 Format, merchant, purpose, column and row are authenticated with every value, each behind its length: a value that was
 moved to another place does not open. A key id in each value lets keys turn row by row.
@@ -34,7 +35,7 @@ import tink
 from tink import aead, prf, proto_keyset_format, secret_key_access
 from tink.proto import aes_gcm_pb2, common_pb2, hmac_prf_pb2, tink_pb2
 
-from kessai.payment.card import Card, Expiry, Pan
+from kessai.payment.card import AccountNumber, Card, Expiry, Pan
 
 FORMAT: Final = b"\x01"
 """First byte of everything sealed; a change of layout or algorithm takes the next number."""
@@ -227,6 +228,19 @@ class Vault:
         seals = self._keys(merchant_id).card
         return _unpack_card(_open(seals.primitive, sealed, seals.place + _bind("card", str(row_id))))
 
+    def seal_number(self, merchant_id: str, token_id: str, number: Pan | AccountNumber) -> bytes:
+        """Seal the number that a token stands for. TypeError for anything else; KeyExhausted."""
+        if type(number) not in _NUMBERS:
+            raise TypeError("a token stands for a Pan or an AccountNumber, nothing else")
+        plaintext = _NUMBERS.index(type(number)).to_bytes(1) + _pack_digits(number.digits)
+        return _seal(self._keys(merchant_id).card, "token", token_id, plaintext)
+
+    def open_number(self, merchant_id: str, token_id: str, sealed: bytes) -> Pan | AccountNumber:
+        """The number of a token. CannotOpen unless it was sealed for this very merchant and token."""
+        seals = self._keys(merchant_id).card
+        plaintext = _open(seals.primitive, sealed, seals.place + _bind("token", token_id))
+        return _NUMBERS[plaintext[0]](_unpack_digits(plaintext[1:]))
+
     def seal_secret(self, merchant_id: str, row_id: str, column: str, plaintext: bytes) -> bytes:
         """Seal a merchant's secret for one column of one row. TypeError unless it is bytes; KeyExhausted."""
         if type(plaintext) is not bytes:
@@ -243,6 +257,14 @@ class Vault:
         if type(pan) is not Pan:
             raise TypeError("a fingerprint is taken of a Pan")
         taken: bytes = self._keys(merchant_id).fingerprint.compute(pan.digits.encode(), FINGERPRINT_BYTES)
+        return taken
+
+    def fingerprint_of_account(self, merchant_id: str, number: AccountNumber, routing_number: str) -> bytes:
+        """16 bytes that find the same bank account again; never those of a card number."""
+        if type(number) is not AccountNumber:
+            raise TypeError("a fingerprint is taken of an AccountNumber")
+        bound = _bind("account", routing_number, number.digits)
+        taken: bytes = self._keys(merchant_id).fingerprint.compute(bound, FINGERPRINT_BYTES)
         return taken
 
     def _keys(self, merchant_id: str) -> _Keys:
@@ -297,12 +319,23 @@ def _pack_card(pan: Pan, expiry: Expiry | None) -> bytes:
     year, month = (expiry.year, expiry.month) if expiry else (0, 0)
     if (expiry and not 0 < year < 1 << 16) or not 0 <= month < 1 << 8:
         raise ValueError("an expiry is a year of 1 to 65535 and a month of 0 to 255")
-    return year.to_bytes(2) + month.to_bytes(1) + bytes.fromhex(pan.digits.ljust(20, "f"))
+    return year.to_bytes(2) + month.to_bytes(1) + _pack_digits(pan.digits)
 
 
 def _unpack_card(plaintext: bytes) -> Card:
     year = int.from_bytes(plaintext[:2])
-    return Card(pan=Pan(plaintext[3:].hex().rstrip("f")), expiry=Expiry(year, plaintext[2]) if year else None)
+    return Card(pan=Pan(_unpack_digits(plaintext[3:])), expiry=Expiry(year, plaintext[2]) if year else None)
+
+
+_NUMBERS: Final[tuple[type[Pan] | type[AccountNumber], ...]] = (Pan, AccountNumber)
+
+
+def _pack_digits(digits: str) -> bytes:
+    return bytes.fromhex(digits.ljust(20, "f"))
+
+
+def _unpack_digits(packed: bytes) -> str:
+    return packed.hex().rstrip("f")
 
 
 def _primitive(name: str, key: Any, prefix: int, key_id: int, kind: Any) -> Any:

@@ -6,6 +6,7 @@ from kessai import ids
 from kessai.claims import KEYS_KEPT
 from kessai.gateway import Gateway
 from kessai.payment.merchant import Merchant
+from kessai.storage.tokens import PurgeAnswers
 from kessai.storage.writes import PurgeClaims
 
 PAGE = 500
@@ -28,4 +29,8 @@ async def forget(gateway: Gateway, merchant: Merchant, after: bytes) -> bytes:
     lapsed = [(key, transaction_id) for key, transaction_id in page if transaction_id < first]
     if lapsed:
         await gateway.database.write(PurgeClaims(merchant.id, lapsed))
-    return page[-1][0] if len(page) == PAGE else b""
+    if len(page) == PAGE:
+        return page[-1][0]
+    before = ids.first_of(ids.made_at(first) - timedelta(days=1))  # every claim to them has been forgotten by then
+    await gateway.database.write(PurgeAnswers(merchant.id, before))
+    return b""

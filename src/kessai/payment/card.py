@@ -191,6 +191,24 @@ class Pan(Secret):
         return f"<Pan ****{self.suffix}>" if len(self._text) > 8 else "<Pan ****>"
 
 
+class AccountNumber(Secret):
+    """A bank account's number: 1 to 17 ASCII digits, else ValueError."""
+
+    __slots__ = ()
+
+    def __init__(self, digits: str) -> None:
+        if not 1 <= len(digits) <= 17 or _PAN_TEXT.fullmatch(digits) is None:
+            raise ValueError("an account number is 1 to 17 digits")
+        super().__init__(digits)
+
+    @property
+    def digits(self) -> str:
+        return self._text
+
+    def masked(self) -> str:
+        return "X" * len(self._text)
+
+
 class SecurityCode(Secret):
     """A CVV, CVC, CID. Lives for one exchange; nothing may store, hash or queue it (PCI DSS 3.3.1)."""
 

@@ -10,6 +10,7 @@ from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
+from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
 from kessai.storage.merchants import AddKey, AddMerchant, MoveClock, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
@@ -29,6 +30,7 @@ from kessai.storage.subscriptions import (
     RecordCharge,
     SubscribeToPlan,
 )
+from kessai.storage.tokens import PurgeAnswers, ToldBefore, WriteTokens, token_row
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,
@@ -53,6 +55,7 @@ from kessai.storage.writes import (
     payment_row,
     transaction_row,
 )
+from kessai.tokens.objects import InstrumentIdentifier
 
 W = TypeVar("W", bound=Write[Any])
 MOST: Final = 128
@@ -63,7 +66,7 @@ MOST: Final = 128
 class Then:
     """A result that another write has to find; None of it stands for a conflict."""
 
-    write: Replay
+    write: Write[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +203,60 @@ def _finished(rows: Sequence[Row], writes: Sequence[Finish]) -> list[bool]:
     return [w.transaction.id in concluded for w in writes]
 
 
+# ---- tokens
+
+
+def _write_tokens(writes: Sequence[WriteTokens]) -> Values:
+    (write,) = writes
+    # In the order of their ids: two statements that want the same rows come one after the other.
+    changed = [token_row(write.merchant_id, token) for token in sorted(write.changes.changed, key=lambda t: t.id)]
+    created = [token_row(write.merchant_id, token) for token in write.changes.created]
+    answer = write.answer
+    return (
+        {"merchant_id": write.merchant_id}
+        | {name: [row[name] for row in changed] for name in _CHANGED}
+        | {f"new_{name}": [row[name] for row in created] for name in _CREATED}
+        | {
+            "claim_key": [claim.key for claim in write.claims],
+            "claim_request": [claim.request for claim in write.claims],
+            "claim_since": [claim.since for claim in write.claims],
+            "answer_id": write.answer_id,
+            "answer_status": answer.status if answer else None,
+            "answer": pack(answer.stored or answer.body) if answer else None,
+        }
+    )
+
+
+_CHANGED: Final = (
+    *("id", "version", "revision", "state", "document", "deleted_at", "is_default", "instrument", "expiry"),
+    *("fingerprint", "sealed"),
+)
+_CREATED: Final = (
+    *("kind", "id", "made", "version", "state", "document", "deleted_at", "customer", "is_default", "instrument"),
+    *("expiry", "fingerprint", "sealed"),
+)
+
+
+def _tokens_written(rows: Sequence[Row], writes: Sequence[WriteTokens]) -> list[object]:
+    (write,) = writes
+    taken = {bytes(row[0]) for row in rows if row[0] is not None}
+    claim = next((claim for claim in write.claims if claim.key in taken), None)
+    return [None if claim is None else claim.taken or Then(ToldBefore(write.merchant_id, claim))]
+
+
+def _token_touches(write: WriteTokens) -> Iterable[object]:
+    for token in (*write.changes.created, *write.changes.changed):
+        yield write.merchant_id, token.id
+        if isinstance(token, InstrumentIdentifier) and token.fingerprint is not None:
+            yield write.merchant_id, token.fingerprint
+    for claim in write.claims:
+        yield write.merchant_id, claim.key
+
+
+def _told(rows: Sequence[Row], writes: Sequence[ToldBefore]) -> list[Answer | Refusal | None]:
+    return [told_before(rows[0], writes[0].claim) if rows else None]
+
+
 # ---- the rare ones, alone
 
 
@@ -304,6 +361,9 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     ForgetExpiry: Together("forget_expiry", _alone, _nothing, lambda write: (write.payment_id,)),
     PurgeClaims: Together("purge_claims", _purge, _nothing),
     Happened: Together("remember", _remember, _nothing),
+    WriteTokens: Together("write_tokens", _write_tokens, _tokens_written, _token_touches, raced=Raced),
+    ToldBefore: Together("read_answer", _alone, _told),
+    PurgeAnswers: Together("purge_answers", _alone, _nothing),
     Transmit: Together("collect", _collect, lambda _rows, _writes: [True], raced=Raced),
     ClaimJob: Together("claim_job", _alone, _done),
     JobDone: Together("job_done", _alone, _nothing),

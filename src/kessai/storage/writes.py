@@ -52,16 +52,17 @@ class Begin(Struct, frozen=True, kw_only=True):
         merchant, transaction = self.payment.merchant_id, self.transaction
         for index, claim in enumerate(self.claims):
             if not run("claim", claim_row(merchant, claim) | {"transaction_id": transaction.id}):
-                _forget(run, merchant, self.claims[:index])
-                (row,) = run("read_claim", claim_row(merchant, claim))
-                return told_before(row, claim)
+                forget(run, merchant, self.claims[:index])
+                rows = run("read_claim", claim_row(merchant, claim))
+                # Without a transaction it is a request of another family that has the claim.
+                return told_before(rows[0], claim) if rows else claim.taken or claim.other
         if transaction.id == transaction.payment_id:
             run("begin_payment", dict(zip(PAYMENT, payment_row(self.payment, self.card), strict=True)))
         elif not run(
             "claim_payment",
             {"merchant_id": merchant, "id": self.payment.id, "version": self.payment.version},
         ):
-            _forget(run, merchant, self.claims)
+            forget(run, merchant, self.claims)
             return Conflict()
         if self.takes_over is not None:
             given_up = {
@@ -70,7 +71,7 @@ class Begin(Struct, frozen=True, kw_only=True):
                 "concluded_at": to_ms(transaction.requested_at),
             }
             if not run("give_up_pending", given_up):  # its own road was faster: this was prepared from what is past
-                _forget(run, merchant, self.claims)
+                forget(run, merchant, self.claims)
                 return Conflict()
             enqueue(run, merchant, (self.takes_over,))  # if this one fails, somebody must settle it all the same
         run("begin_transaction", dict(zip(TRANSACTION, transaction_row(self), strict=True)))
@@ -81,7 +82,7 @@ def claim_row(merchant: str, claim: Claim) -> dict[str, object]:
     return {"merchant_id": merchant, "key": claim.key, "request": claim.request, "since": claim.since}
 
 
-def _forget(run: Run, merchant: str, claims: Sequence[Claim]) -> None:
+def forget(run: Run, merchant: str, claims: Sequence[Claim]) -> None:
     """A request that was not executed leaves nothing behind (R-10)."""
     for claim in claims:
         run("forget_claim", {"merchant_id": merchant, "key": claim.key})

@@ -7,11 +7,12 @@ SELECT 1;
 SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs WHERE merchant_id = :merchant_id GROUP BY state;
 
 -- claims_checked --
--- Claims in order of their keys, a page at a time, each with the transaction that it names, or without one.
-SELECT c.key, c.transaction_id, t.id
+-- Claims in order of their keys, a page at a time, each with the transaction or answer that it names, or without.
+SELECT c.key, c.transaction_id, COALESCE(t.id, a.id)
   FROM (SELECT merchant_id, key, transaction_id FROM claims
          WHERE merchant_id = :merchant_id AND key > :after ORDER BY key LIMIT :most) c
   LEFT JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
+  LEFT JOIN answers a ON a.merchant_id = c.merchant_id AND a.id = c.transaction_id
  ORDER BY c.key;
 
 -- open_since --

@@ -142,6 +142,7 @@ SELECT MAX(id) FROM (
     UNION ALL SELECT MAX(id) FROM settlements WHERE merchant_id = :merchant_id
     UNION ALL SELECT MAX(id) FROM jobs WHERE merchant_id = :merchant_id
     UNION ALL SELECT MAX(id) FROM events WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM answers WHERE merchant_id = :merchant_id
 ) AS newest;
 
 -- unsettled --

@@ -1,0 +1,248 @@
+"""The tokenizer: turns numbers into tokens, and tokens back into what a payment needs.
+
+    load → decide (`tokens.rules`, pure) → one commit, conditional on all that was loaded
+
+A decision is made again from the start when it lost a race; so it is a function without effects, called as often as it
+takes. Everything that pays with tokens or makes them comes here: the wire's own token requests, payments, billing.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Final, TypeVar
+
+from msgspec import Struct
+
+from kessai.payment.card import AccountNumber, Pan
+from kessai.payment.lifecycle import Refusal
+from kessai.storage.database import Database, Unavailable
+from kessai.storage.payments import Answer, Claim
+from kessai.storage.tokens import Tokens, ToldBefore, WriteTokens, commit
+from kessai.storage.writes import Conflict
+from kessai.tokens import identifiers
+from kessai.tokens.objects import (
+    NOTHING,
+    Customer,
+    Document,
+    InstrumentIdentifier,
+    Missing,
+    PaymentInstrument,
+    ShippingAddress,
+    State,
+)
+from kessai.tokens.rules import Changes
+from kessai.vault import Vault
+
+MOST_RACES: Final = 32
+"""How often a decision that lost a race is made again before its caller is told to come back later."""
+
+Number = Pan | AccountNumber
+R = TypeVar("R")
+
+
+class Decided(Struct, frozen=True):
+    """What is to be written, and what is told of it."""
+
+    changes: Changes
+    answer: Answer
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """What tokens stand for, fit to pay with. What was not asked for, or is not there, is None."""
+
+    number: Number
+    expiry: str = ""
+    """`YYYY-MM`; empty where no payment instrument says it."""
+    instrument: InstrumentIdentifier
+    payment_instrument: PaymentInstrument | None = None
+    """Its document has the billing address, in the words of the wire that it came over."""
+    shipping_address: ShippingAddress | None = None
+    customer: Customer | None = None
+
+
+class Unresolved(Struct, frozen=True):
+    """Why tokens do not stand for anything that pays: which one is at fault."""
+
+    kind: type[Customer] | type[PaymentInstrument] | type[ShippingAddress] | type[InstrumentIdentifier]
+    why: str
+
+
+class Tokenizer:
+    """Everything it needs is handed in. `new_id` gives time-ordered ids, `clock` aware UTC."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        new_id: Callable[[], int],
+        clock: Callable[[], datetime],
+        may_begin: Callable[[], bool] = lambda: True,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.tokens = Tokens(database)
+        self.vault = vault
+        self.new_id = new_id
+        self.clock = clock
+        self._database = database
+        self._may_begin = may_begin
+        self._random = random
+
+    # ---- new tokens; they are there once `perform` has written them
+
+    def new_customer(self, document: Document) -> Customer:
+        return Customer(id=self._opaque(), made=self.new_id(), document=document)
+
+    def new_shipping_address(
+        self, customer: Customer, document: Document, *, is_default: bool = False
+    ) -> ShippingAddress:
+        return ShippingAddress(
+            id=self._opaque(), made=self.new_id(), customer=customer.id, document=document, is_default=is_default
+        )
+
+    def new_payment_instrument(
+        self,
+        customer: Customer | None,
+        instrument: InstrumentIdentifier,
+        document: Document = NOTHING,
+        *,
+        expiry: str = "",
+        is_default: bool = False,
+    ) -> PaymentInstrument:
+        return PaymentInstrument(
+            id=self._opaque(),
+            made=self.new_id(),
+            customer=customer.id if customer is not None else None,
+            instrument=instrument.id,
+            document=document,
+            expiry=expiry,
+            is_default=is_default,
+        )
+
+    def new_instrument(
+        self, merchant_id: str, number: Number, document: Document, fingerprint: bytes
+    ) -> InstrumentIdentifier:
+        is_card = isinstance(number, Pan)
+        random = int.from_bytes(self._random(16))
+        id_ = identifiers.of_card(number.digits[-4:].rjust(4, "0"), random) if is_card else self._opaque()
+        return InstrumentIdentifier(
+            id=id_,
+            made=self.new_id(),
+            document=document,
+            fingerprint=fingerprint,
+            sealed=self.vault.seal_number(merchant_id, id_, number),
+        )
+
+    async def instrument_of(
+        self, merchant_id: str, number: Number, document: Document, routing_number: str = ""
+    ) -> tuple[InstrumentIdentifier, bool]:
+        """The instrument identifier of a number, and whether it is new: then it has to be written yet."""
+        fingerprint = self.fingerprint(merchant_id, number, routing_number)
+        known = await self.tokens.by_fingerprint(merchant_id, fingerprint)
+        if known is not None:
+            return known, False
+        return self.new_instrument(merchant_id, number, document, fingerprint), True
+
+    def fingerprint(self, merchant_id: str, number: Number, routing_number: str = "") -> bytes:
+        if isinstance(number, Pan):
+            return self.vault.fingerprint(merchant_id, number)
+        return self.vault.fingerprint_of_account(merchant_id, number, routing_number)
+
+    def _opaque(self) -> str:
+        return identifiers.opaque(self._random(16))
+
+    # ---- writing
+
+    async def perform(
+        self, merchant_id: str, decide: Callable[[], Awaitable[Decided | R]], claims: tuple[Claim, ...] = ()
+    ) -> Answer | Refusal | R:
+        """Decide and write, until nobody was in the way.
+
+        What was told to an earlier request with the same claims goes before everything; a decision that is no `Decided`
+        writes nothing and is the result. Unavailable where the tokens are too contended: nothing was done.
+        """
+        for claim in claims:
+            if claim.taken is None:
+                told = await self._database.write(ToldBefore(merchant_id, claim))
+                if told is not None:
+                    return told
+        for _ in range(MOST_RACES):
+            if not self._may_begin():
+                raise Unavailable("the lease of this process has ended")
+            decided = await decide()
+            if not isinstance(decided, Decided):
+                return decided
+            write = WriteTokens(
+                merchant_id=merchant_id,
+                changes=decided.changes,
+                claims=claims,
+                answer_id=self.new_id() if claims else 0,
+                answer=decided.answer if claims else None,
+            )
+            if not (claims or decided.changes.created or decided.changes.changed):
+                return decided.answer
+            written = await commit(self._database, write)
+            if not isinstance(written, Conflict):
+                return decided.answer if written is None else written
+            await asyncio.sleep(0)
+        raise Unavailable("these tokens are being changed by others")
+
+    # ---- reading
+
+    async def resolve(
+        self,
+        merchant_id: str,
+        *,
+        customer: str | None = None,
+        payment_instrument: str | None = None,
+        instrument: str | None = None,
+        shipping_address: str | None = None,
+    ) -> Resolved | Unresolved:
+        """What token ids of a request stand for: a customer for its defaults, the others instead of those.
+
+        Ids of other merchants are unknown; a customer's token does not go with another customer.
+        """
+        owner: Customer | None = None
+        address = chosen = None
+        if customer is not None:
+            known = await self.tokens.customer(merchant_id, customer)
+            if isinstance(known, Missing):
+                return Unresolved(Customer, known.value)
+            owner = known
+            chosen, address = await self.tokens.defaults(merchant_id, owner.id)
+        if shipping_address is not None:
+            named = await self.tokens.shipping_address(merchant_id, shipping_address)
+            if isinstance(named, Missing) or (owner is not None and named.customer != owner.id):
+                return Unresolved(ShippingAddress, _why(named))
+            address = named
+        if payment_instrument is not None:
+            one = await self.tokens.payment_instrument(merchant_id, payment_instrument)
+            if isinstance(one, Missing) or (owner is not None and one.customer != owner.id):
+                return Unresolved(PaymentInstrument, _why(one))
+            chosen = one
+        refers_to = instrument if instrument is not None else chosen.instrument if chosen is not None else None
+        if refers_to is None:
+            return Unresolved(Customer, "the customer has no payment instrument")
+        found = await self.tokens.instrument_identifier(merchant_id, refers_to)
+        if isinstance(found, Missing):
+            return Unresolved(InstrumentIdentifier, found.value)
+        if State.CLOSED in (found.state, chosen.state if chosen is not None else State.ACTIVE):
+            return Unresolved(InstrumentIdentifier, "the account is closed")
+        return Resolved(
+            number=self.number(merchant_id, found),
+            expiry=chosen.expiry if chosen is not None else "",
+            instrument=found,
+            payment_instrument=chosen,
+            shipping_address=address,
+            customer=owner,
+        )
+
+    def number(self, merchant_id: str, instrument: InstrumentIdentifier) -> Number:
+        """The number that an instrument identifier stands for."""
+        assert instrument.sealed is not None, "a deleted instrument identifier has no number"
+        return self.vault.open_number(merchant_id, instrument.id, instrument.sealed)
+
+
+def _why(found: object) -> str:
+    return found.value if isinstance(found, Missing) else "it belongs to another customer"
