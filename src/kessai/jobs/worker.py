@@ -1,7 +1,7 @@
 """The worker: claims jobs that are due, runs them, tries again with back-off, stops gracefully. One per process."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from kessai import ids
@@ -46,8 +46,20 @@ class Worker:
         self._claims_after: dict[str, bytes] = {}
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._latest_s = 0.0
+        self._next_round = 0.0
+        self.charge: Callable[[Merchant], Awaitable[object]] = _nothing
+        """Charges what subscriptions of a merchant say is due."""
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     def wake(self) -> None:
+        self._awake.set()
+
+    def hurry(self) -> None:
+        """Look for what time has brought at once: a clock was moved."""
+        self._next_round = 0.0
         self._awake.set()
 
     def stop(self) -> None:
@@ -61,14 +73,14 @@ class Worker:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
-        next_round = loop.time()
         while not self._stopping:
             self._awake.clear()
             try:
                 await self._hurry()
                 await self._work_off()
-                if loop.time() >= next_round:
-                    next_round = loop.time() + ROUNDS_EVERY_S
+                await self._charge()
+                if loop.time() >= self._next_round:
+                    self._next_round = loop.time() + ROUNDS_EVERY_S
                     await self._round()
             except Exception as error:  # the database may be gone for a while; the worker stays
                 log("worker.fault", level="error", error=type(error).__name__)
@@ -94,6 +106,15 @@ class Worker:
                 until = self._now() + timedelta(seconds=CLAIMED_S + 2 * self._gateway.deadline_s)
                 if await self._gateway.database.write(ClaimJob(merchant_id=merchant.id, job=job, until=until)):
                     await self._attempt(merchant, job)
+
+    async def _charge(self) -> None:
+        for merchant in self._merchants():
+            if self._stopping:
+                return
+            try:
+                await self.charge(merchant)
+            except Exception as error:  # one merchant's trouble is not the others'
+                log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
 
     def _now(self) -> datetime:
         """The clock; after it went back, its latest time and what has really passed since (R-13)."""
@@ -140,3 +161,7 @@ class Worker:
                     await settlement.settle(self._gateway, merchant, cut_at)
             except Exception as error:  # one merchant's trouble is not the others'
                 log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+
+
+async def _nothing(_merchant: Merchant) -> None:
+    """Until somebody says how subscriptions are charged."""

@@ -3,7 +3,7 @@
 Amounts are texts with the currency's decimals, ids are those of the payments, links are paths without a host.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,6 +13,7 @@ from kessai import ids
 from kessai.dialects.cybersource.answers import encode as encode_payment
 from kessai.dialects.cybersource.answers import wire_time
 from kessai.dialects.cybersource.recurring import Body, Page
+from kessai.dialects.table import find
 from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.subscription import (
     FINAL,
@@ -300,6 +301,13 @@ def members_of(subscription: Subscription, charge: Charge | None) -> Body:
             "billTo": {"firstName": subscription.first_name, "lastName": subscription.last_name}
         }
     return body
+
+
+def names_of(document: Mapping[str, object]) -> tuple[str, str]:
+    """First and last name of a payment instrument's billing address."""
+    bill_to = find(document, ("billTo",))
+    given = bill_to if isinstance(bill_to, dict) else {}
+    return str(given.get("firstName") or ""), str(given.get("lastName") or "")
 
 
 def answer_of(payment: Payment, transaction: Transaction) -> tuple[int, bytes]:
