@@ -22,6 +22,7 @@ from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
 from kessai.log import log, traceback_of
 from kessai.payment.money import CURRENCIES, Money
+from kessai.sandbox import NotMoved
 from kessai.storage.database import DatabaseError
 from kessai.storage.queue import DriveJob, Queue
 
@@ -211,6 +212,19 @@ async def jobs(house: House) -> object:
     ]
 
 
+async def clock(house: House, merchant: str) -> object:
+    """A merchant's business time, and how far it is ahead of the wall."""
+    return house.clocks.shown(house.accounts.get(merchant))
+
+
+async def clock_advance(house: House, merchant: str, advance: str | None = None, to: str | None = None) -> object:
+    """Move a test merchant's business clock on: by a step such as `1mo`, or to an instant."""
+    try:
+        return await house.clocks.move(house.accounts.get(merchant), advance=advance, to=to)
+    except NotMoved as error:
+        raise Refused(str(error)) from None
+
+
 async def backup_to(house: House, file: str) -> object:
     """Copy the embedded database into a new file while it is in use."""
     try:
@@ -234,6 +248,8 @@ ORDERS: Final[Mapping[str, Order]] = {
     "payment show": payment_show,
     "jobs": jobs,
     "jobs drive": jobs_drive,
+    "clock": clock,
+    "clock advance": clock_advance,
     "verify": verify_all,
     "backup": backup_to,
 }
