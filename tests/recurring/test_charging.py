@@ -153,16 +153,6 @@ def test_cancelled_is_for_good(shop: Shop) -> None:
     assert list(shop.read(identifier)["_links"]) == ["self"]
 
 
-def test_an_unknown_outcome_is_not_charged_again_before_it_is_settled(shop: Shop) -> None:
-    identifier = running(shop)
-    book = shop.service.book()
-    bill(shop, identifier, "5010.00")
-    shop.service.house.gateway.links["sandbox"]
-    assert book is not None
-    shop.advance("1mo1h")
-    shop.until_paid(identifier, 2)
-
-
 def test_another_plan_is_charged_at_once(shop: Shop) -> None:
     identifier = running(shop)
     other = shop.plan(plan("Platinum", "30.00", planInformation__billingCycles={"total": "2"}))

@@ -43,8 +43,8 @@ class Billing:
 
     def __init__(self, biller: Biller, *, refuses_new: Callable[[], bool]) -> None:
         """`refuses_new`: whether there is no room for anything new."""
-        self._biller = biller
-        self._rows = biller.rows
+        self.biller = biller
+        self.rows = biller.rows
         self._write = biller.gateway.database.write
         self._refuses_new = refuses_new
         plans, subscriptions = Plans(biller), Subscribing(biller)
@@ -77,7 +77,7 @@ class Billing:
         return Handler(name, partial(self._answer, name, identifier))
 
     async def _answer(self, name: str, identifier: str, account: Account, request: HttpRequest) -> HttpResponse:
-        merchant, gateway = account.merchant, self._biller.gateway
+        merchant, gateway = account.merchant, self.biller.gateway
         now = merchant.at(gateway.clock())
         document: dict[str, object] = {}
         if request.method in ("POST", "PUT", "PATCH") and request.body:
@@ -99,7 +99,7 @@ class Billing:
 
     async def _once(self, name: str, scope: str, key: str, call: Call) -> HttpResponse:
         """Carry a request out that has an idempotency key: once, however often it is sent."""
-        merchant_id, gateway = call.merchant.id, self._biller.gateway
+        merchant_id, gateway = call.merchant.id, self.biller.gateway
         if looks_like_a_pan(key):
             key = f"pan:{gateway.vault.fingerprint(merchant_id, Pan(key)).hex()}"
         claimed = claim_of(scope, key).key
@@ -107,7 +107,7 @@ class Billing:
         since = ids.first_of(ids.made_at(call.new_id) - KEYS_KEPT)
         claim = ClaimAnswer(merchant_id=merchant_id, key=claimed, request=bound, id=call.new_id, since=since)
         if not await self._write(claim):
-            kept = await self._rows.kept(merchant_id, claimed)
+            kept = await self.rows.kept(merchant_id, claimed)
             if kept is None:  # its request did nothing, a moment ago
                 raise Busy
             if kept.request != bound:
