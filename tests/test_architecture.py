@@ -30,7 +30,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "vault": "payment",
     "log": "payment",
     "acquirers": "log, payment",
-    "dialects": "ids, payment",
+    "dialects": "ids, payment, tokens",
     "tokens": "payment",
     "storage": "ledger, payment, tokens",
     "tokenizer": "payment, storage, tokens, vault",
@@ -44,7 +44,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "jobs": "claims, gateway, ids, ledger, log, payment, storage",
     "accounts": "acquirers, dialects, payment, storage, vault",
     "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, tokenizer, vault",
+    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
+    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, tms, tokenizer, "
+    "vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
 }
@@ -78,6 +80,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "storage": "apsw, asyncpg, msgspec, zstandard",
     "story": "msgspec",
     "tls": "cryptography",
+    "tms": "msgspec",
     "tokenizer": "msgspec",
     "tokens": "msgspec",
     "vault": "tink",

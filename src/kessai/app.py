@@ -13,34 +13,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from kessai import acquirers, config, vault
 from kessai.accounts import Accounts, Refused
+from kessai.billing import cards
 from kessai.billing.service import Billing
 from kessai.clock import Clocks
 from kessai.config import Settings
-from kessai.dialects.cybersource import subscriptions as words
 from kessai.edge import Edge
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
 from kessai.jobs import recurring
-from kessai.jobs.recurring import Biller, OnFile, Words
+from kessai.jobs.recurring import Biller
 from kessai.jobs.worker import Worker
 from kessai.log import log
 from kessai.metrics import Metrics
-from kessai.payment.card import Card, Expiry, Pan
-from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.merchant import Merchant
-from kessai.payment.subscription import Charge, Subscription
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
-from kessai.storage.payments import Answer, Payments
+from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
 from kessai.storage.subscriptions import Subscriptions
-from kessai.tokenizer import Tokenizer, Unresolved
+from kessai.tms.service import TokenService
+from kessai.tokenizer import Tokenizer
 from kessai.vault import KeyEncryptionKey, Vault
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
@@ -92,7 +88,11 @@ class House:
             wall_clock=utc_now,
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
-            services=(self.billing, self.clocks),
+            services=(
+                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
+                self.billing,
+                self.clocks,
+            ),
         )
 
     async def close(self) -> None:
@@ -204,7 +204,7 @@ async def _compose(
         clock=clock,
         is_acquirer_away=lambda: any(link.is_away for link in links.values()),
     )
-    biller = Biller(gateway, Subscriptions(database), _card_of(tokenizer), Words(_particulars, _answer))
+    biller = Biller(gateway, Subscriptions(database), cards.card_of(tokenizer), cards.WORDS)
 
     async def charge(merchant: Merchant) -> None:
         if not health.refuses_new_payments():
@@ -219,37 +219,13 @@ async def _compose(
         accounts=accounts,
         gateway=gateway,
         tokenizer=tokenizer,
-        clocks=Clocks(accounts, database, clock, worker.hurry),
+        clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, refuses_new=health.refuses_new_payments),
         worker=worker,
         health=health,
         metrics=metrics,
         clock=clock,
     )
-
-
-def _card_of(tokenizer: Tokenizer) -> recurring.CardOf:
-    """What a customer token pays with: its default payment instrument, where that is a card."""
-
-    async def card_of(merchant: Merchant, customer: str) -> OnFile | None:
-        found = await tokenizer.resolve(merchant.id, customer=customer)
-        if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
-            return None
-        year, _, month = found.expiry.partition("-")
-        expiry = Expiry(int(year), int(month)) if month else None
-        first, last = words.names_of(found.payment_instrument.document if found.payment_instrument else {})
-        card = Card(pan=found.number, expiry=expiry, brand=found.number.brand)
-        return OnFile(card=card, first_name=first, last_name=last)
-
-    return card_of
-
-
-def _particulars(subscription: Subscription, charge: Charge | None) -> bytes:
-    return msgspec.json.encode(words.members_of(subscription, charge))
-
-
-def _answer(payment: Payment, transaction: Transaction) -> Answer:
-    return Answer(*words.answer_of(payment, transaction))
 
 
 class Source:

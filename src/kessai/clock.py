@@ -16,10 +16,13 @@ from kessai import sandbox
 from kessai.accounts import Account, Accounts
 from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.document import Malformed, parse
-from kessai.edge import Handler
+from kessai.edge import Handler, Repeated
 from kessai.log import log
+from kessai.once import once
+from kessai.payment.lifecycle import Refusal
 from kessai.sandbox import NotMoved
 from kessai.storage.database import Database
+from kessai.storage.payments import Claim
 
 PATH: Final = "/sandbox/v1/clock"
 
@@ -30,18 +33,24 @@ class Clocks:
     steps: frozenset[str] = frozenset({"sandbox"})
 
     def __init__(
-        self, accounts: Accounts, database: Database, clock: Callable[[], datetime], moved: Callable[[], None]
+        self,
+        accounts: Accounts,
+        database: Database,
+        new_id: Callable[[], int],
+        clock: Callable[[], datetime],
+        moved: Callable[[], None],
     ) -> None:
         """`clock` is the wall's; `moved` is called after a clock was moved."""
         self._accounts = accounts
         self._database = database
+        self._new_id = new_id
         self._clock = clock
         self._moved = moved
 
     def match(self, method: str, path: str) -> Handler | frozenset[str]:
         if path.rstrip("/") != PATH:
             return frozenset()
-        handlers = {"GET": Handler("clock", self._tell), "POST": Handler("clock_move", self._move)}
+        handlers = {"GET": Handler("clock", self._tell), "POST": Handler("clock_move", self._refuse, self._move)}
         return handlers.get(method) or frozenset(handlers)
 
     async def move(self, account: Account, *, advance: str | None = None, to: str | None = None) -> dict[str, object]:
@@ -70,7 +79,10 @@ class Clocks:
             return _NO_SUCH_PATH
         return HttpResponse(200, msgspec.json.encode(self.shown(account)))
 
-    async def _move(self, account: Account, request: HttpRequest) -> HttpResponse:
+    async def _refuse(self, _account: Account, _request: HttpRequest) -> HttpResponse:
+        return _NO_SUCH_PATH  # a clock is moved under the claims of a signature only
+
+    async def _move(self, account: Account, request: HttpRequest, signature: tuple[Claim, ...]) -> HttpResponse:
         if not account.merchant.is_test:
             return _NO_SUCH_PATH
         document = parse(request.body)
@@ -79,11 +91,18 @@ class Clocks:
         advance, to = document.get("advance"), document.get("to")
         if not all(value is None or isinstance(value, str) for value in (advance, to)):
             return _refused("advance and to are texts")
-        try:
-            shown = await self.move(account, advance=advance, to=to)  # type: ignore[arg-type] # texts, as checked
-        except NotMoved as error:
-            return _refused(str(error))
-        return HttpResponse(200, msgspec.json.encode(shown))
+
+        async def do(_new_id: int) -> HttpResponse:
+            try:
+                shown = await self.move(account, advance=advance, to=to)  # type: ignore[arg-type] # texts, as checked
+            except NotMoved as error:
+                return _refused(str(error))
+            return HttpResponse(200, msgspec.json.encode(shown))
+
+        told = await once(self._database, account.merchant.id, signature, self._new_id(), do)
+        if isinstance(told, Refusal):
+            raise Repeated
+        return told
 
 
 _NO_SUCH_PATH: Final = HttpResponse(404, b'{"response":{"rmsg":"Resource not found"}}')

@@ -58,7 +58,7 @@ MOST_EXPLAINED: Final = 1_500
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _TOLD_HERE: Final = frozenset({404, 405, 415})
 """Answers that have no id and no reason of their own to be found by."""
-_KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
+KEY: Final = re.compile(r"[ -~]{1,255}", re.ASCII)
 _NEW_PAYMENTS: Final = (Kind.AUTHORIZE, Kind.CREDIT)
 _OPERATIONS: Final = {
     Kind.AUTHORIZE: Operation.AUTHORIZE,
@@ -79,6 +79,12 @@ class Handler(Struct, frozen=True):
     name: str
     answer: Callable[[Account, HttpRequest], Awaitable[HttpResponse]]
     """Called with the account of a verified request. What it raises is treated as of a payment's request."""
+    performs: Callable[[Account, HttpRequest, tuple[Claim, ...]], Awaitable[HttpResponse]] | None = None
+    """Called instead where it is there: with the claims of the signature, for its commit. May raise `Repeated`."""
+
+
+class Repeated(Exception):
+    """A signed request was sent before, and may not be performed or answered again (R-52)."""
 
 
 class Service(Protocol):
@@ -90,7 +96,7 @@ class Service(Protocol):
         ...
 
     def match(self, method: str, path: str) -> Handler | frozenset[str]:
-        """What answers a request; otherwise the methods that its path knows: none for a path that is unknown."""
+        """What answers a request; else the methods that its path knows: none for a path that is unknown."""
         ...
 
 
@@ -168,19 +174,29 @@ class Edge:
         account, signature = known
         await sleep(0)
         if isinstance(found, Handler):
-            return await found.answer(account, request)
+            return await self._handled(found, account, request, signature)
         if found.row.kind is Kind.READ:
             return await self._read_back(account, found)
         if found.row.kind is Kind.DETAILS:
             host = request.header("host") or "localhost"
             return await self._details(account, found.identifier, f"{scheme}://{host}")
-        refused = _refuse_media(request)
+        refused = refuse_media(request)
         if refused is not None:
             return refused
         if found.row.kind in _NEW_PAYMENTS and self._refuses_new_payments():
             self._metrics.refused += 1
             return _error(503, "unavailable", "There is no room for new payments; nothing was done.")
         return await self._perform(account, found, request, correlation, signature)
+
+    async def _handled(
+        self, handler: Handler, account: Account, request: HttpRequest, signature: tuple[Claim, ...]
+    ) -> HttpResponse:
+        if handler.performs is None:
+            return await handler.answer(account, request)
+        try:
+            return await handler.performs(account, request, signature)
+        except Repeated:
+            return self._repeated(account)
 
     # ---- who calls
 
@@ -215,6 +231,10 @@ class Edge:
         may_know = account.merchant.is_test if account is not None else self._accounts.are_all_tests
         headers = {EXPLANATION: failure.explanation} if may_know else {}
         return HttpResponse(401, failure.body, headers)
+
+    def _repeated(self, account: Account) -> HttpResponse:
+        why = f"{Refusal.REPEATED.value}: jti, or the date, must be fresh"
+        return self._unauthorized(auth.Failure(auth.Reason.REPEATED, why), account)
 
     # ---- reading
 
@@ -274,9 +294,7 @@ class Edge:
         circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         if answer is Refusal.REPEATED:
-            return self._unauthorized(
-                auth.Failure(auth.Reason.REPEATED, f"{answer.value}: jti, or the date, must be fresh"), account
-            )
+            return self._repeated(account)
         if isinstance(answer, Refusal):
             return self._refused(operation, answer, document)
         if answer.is_replay:
@@ -339,7 +357,7 @@ class Edge:
         sent = request.header("idempotency-key")
         if sent is None:
             return None
-        if _KEY.fullmatch(sent) is None:
+        if KEY.fullmatch(sent) is None:
             wrong = Problems(INVALID_DATA, (FieldError("Idempotency-Key"),))
             return self._failure(INVALID_DATA, wrong)
         command: Command = decoded.command
@@ -431,11 +449,9 @@ def _name_of(header: bytes) -> str:
 
 async def _write(send: Send, response: HttpResponse, correlation: str) -> None:
     media = response.headers.get("content-type", CONTENT_TYPE)
-    headers = [
-        (b"content-type", media.encode()),
-        (b"content-length", str(len(response.body)).encode()),
-        (b"v-c-correlation-id", correlation.encode()),
-    ]
+    headers = [(b"v-c-correlation-id", correlation.encode())]
+    if response.status != 204:  # it has no body, and says nothing of one (RFC 9110, 8.6)
+        headers += [(b"content-type", media.encode()), (b"content-length", str(len(response.body)).encode())]
     headers += [
         (name.encode(), value.encode("ascii", "replace"))
         for name, value in response.headers.items()
@@ -460,7 +476,8 @@ def _uuid() -> str:
     )
 
 
-def _refuse_media(request: HttpRequest) -> HttpResponse | None:
+def refuse_media(request: HttpRequest) -> HttpResponse | None:
+    """The 415 of a body that is no JSON, or encoded."""
     media = (request.header("content-type") or "application/json").partition(";")[0].strip().lower()
     if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
         return _error(415, "unsupportedMediaType", "The body must be application/json.")

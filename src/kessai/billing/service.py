@@ -23,15 +23,16 @@ from kessai.dialects import HttpRequest, HttpResponse
 from kessai.dialects.cybersource import recurring as wire
 from kessai.dialects.cybersource.recurring import Trouble
 from kessai.dialects.document import Malformed, mask_pans, parse
-from kessai.edge import REPLAYED, Handler
-from kessai.gateway import Busy
+from kessai.edge import KEY, Handler, Repeated, refuse_media
 from kessai.jobs.recurring import Biller
+from kessai.log import log
+from kessai.once import once
 from kessai.payment.card import Pan, looks_like_a_pan
+from kessai.payment.lifecycle import Refusal
+from kessai.payment.merchant import Merchant
 from kessai.payment.subscription import PlanState, cancel, suspend
-from kessai.storage.payments import Answer
-from kessai.storage.subscriptions import ClaimAnswer, ForgetAnswer, KeepAnswer
+from kessai.storage.payments import Claim
 
-KEY_LETTERS: Final = 255
 _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -74,62 +75,72 @@ class Billing:
         if isinstance(found, frozenset):
             return found
         name, identifier = found
-        return Handler(name, partial(self._answer, name, identifier))
+        if method in ("GET", "DELETE"):
+            return Handler(name, partial(self._read, name, identifier))
+        return Handler(name, partial(self._read, name, identifier), partial(self._perform, name, identifier))
 
-    async def _answer(self, name: str, identifier: str, account: Account, request: HttpRequest) -> HttpResponse:
-        merchant, gateway = account.merchant, self.biller.gateway
-        now = merchant.at(gateway.clock())
-        document: dict[str, object] = {}
-        if request.method in ("POST", "PUT", "PATCH") and request.body:
-            parsed = parse(request.body)
-            if isinstance(parsed, Malformed):
-                return _response(name, wire.MALFORMED, now)
-            document = mask_pans(parsed)  # type: ignore[assignment] # of a dict it makes a dict
+    async def _read(self, name: str, identifier: str, account: Account, request: HttpRequest) -> HttpResponse:
+        call = self._call(account.merchant, identifier, request, {})
+        return self._response(name, await self._handlers[name](call), call.now)
+
+    async def _perform(
+        self, name: str, identifier: str, account: Account, request: HttpRequest, signature: tuple[Claim, ...]
+    ) -> HttpResponse:
+        merchant = account.merchant
+        now = merchant.at(self.biller.gateway.clock())
+        document: object = {}
+        if request.body:
+            refused = refuse_media(request)
+            if refused is not None:
+                return refused
+            document = parse(request.body)
+            if isinstance(document, Malformed):
+                return self._response(name, wire.MALFORMED, now)
         if name.endswith("_create") and self._refuses_new():
-            busy = {"errors": [{"type": "unavailable", "message": "There is no room for anything new."}]}
-            return HttpResponse(503, _encode(busy), {"retry-after": "1"})
+            return HttpResponse(503, _NO_ROOM, {"retry-after": "1"})
+        masked = mask_pans(document)
+        assert isinstance(masked, dict), "a document is an object"
+        call = self._call(merchant, identifier, request, masked)
+        key = self._key(merchant, request, masked)
+        if isinstance(key, Trouble):
+            return self._response(name, key, now)
+
+        async def do(new_id: int) -> HttpResponse:
+            return self._response(name, await self._handlers[name](replace(call, new_id=new_id)), now)
+
+        claims = signature if key is None else (key, *signature)
+        told = await once(self.biller.gateway.database, merchant.id, claims, call.new_id, do)
+        if told is Refusal.REPEATED:
+            raise Repeated
+        return self._response(name, _KEY_REUSED, now) if isinstance(told, Refusal) else told
+
+    def _call(self, merchant: Merchant, identifier: str, request: HttpRequest, document: Mapping[str, object]) -> Call:
+        gateway = self.biller.gateway
         query = dict(parse_qsl(request.target.partition("?")[2], keep_blank_values=True))
-        call = Call(merchant, now, ids.read(identifier) or 0, query, document, gateway.new_id())
-        key = request.header("idempotency-key")
-        if key is None or request.method not in ("POST", "PATCH"):
-            return _response(name, await self._handlers[name](call), now)
-        if not (1 <= len(key) <= KEY_LETTERS and key.isascii() and key.isprintable()):
-            return _response(name, wire.invalid(("Idempotency-Key", "INVALID_DATA")), now)
-        return await self._once(name, f"{request.method} {request.path.rstrip('/')}", key, call)
+        now = merchant.at(gateway.clock())
+        return Call(merchant, now, ids.read(identifier) or 0, query, document, gateway.new_id())
 
-    async def _once(self, name: str, scope: str, key: str, call: Call) -> HttpResponse:
-        """Carry a request out that has an idempotency key: once, however often it is sent."""
-        merchant_id, gateway = call.merchant.id, self.biller.gateway
-        if looks_like_a_pan(key):
-            key = f"pan:{gateway.vault.fingerprint(merchant_id, Pan(key)).hex()}"
-        claimed = claim_of(scope, key).key
-        bound = bound_to(merchant_id, _canonical(call.document))
-        since = ids.first_of(ids.made_at(call.new_id) - KEYS_KEPT)
-        claim = ClaimAnswer(merchant_id=merchant_id, key=claimed, request=bound, id=call.new_id, since=since)
-        if not await self._write(claim):
-            kept = await self.rows.kept(merchant_id, claimed)
-            if kept is None:  # its request did nothing, a moment ago
-                raise Busy
-            if kept.request != bound:
-                return _response(name, _KEY_REUSED, call.now)
-            if kept.answer is not None:
-                return HttpResponse(kept.answer.status, kept.answer.body, {REPLAYED: "true"})
-            call = replace(call, new_id=kept.id)  # it is under way, or was when its process ended
-        response = _response(name, await self._handlers[name](call), call.now)
-        if response.status < 300:
-            answer = Answer(response.status, response.body)
-            await self._write(KeepAnswer(merchant_id=merchant_id, key=claimed, id=call.new_id, answer=answer))
-        else:
-            await self._write(ForgetAnswer(merchant_id=merchant_id, key=claimed, id=call.new_id))
-        return response
+    def _key(self, merchant: Merchant, request: HttpRequest, document: Mapping[str, object]) -> Claim | Trouble | None:
+        """The idempotency key of a request, bound to what it asks."""
+        sent = request.header("idempotency-key")
+        if sent is None or request.method not in ("POST", "PATCH"):
+            return None
+        if KEY.fullmatch(sent) is None:
+            return wire.invalid(("Idempotency-Key", "INVALID_DATA"))
+        if looks_like_a_pan(sent):
+            sent = f"pan:{self.biller.gateway.vault.fingerprint(merchant.id, Pan(sent)).hex()}"
+        since = ids.first_of(ids.made_at(self.biller.gateway.new_id()) - KEYS_KEPT)
+        scope = f"{request.method} {request.path.rstrip('/')}"
+        return claim_of(scope, sent, request=bound_to(merchant.id, _canonical(document)), since=since)
+
+    def _response(self, name: str, told: Told, now: datetime) -> HttpResponse:
+        if isinstance(told, Trouble):
+            log("request.refused", status=told.http, reason=told.reason, route=name)
+            return HttpResponse(told.http, _encode(wire.trouble(told, now)))
+        return HttpResponse(wire.LATER.get(name, 200), _encode(told))
 
 
+_NO_ROOM: Final = _encode({"errors": [{"type": "unavailable", "message": "There is no room for anything new."}]})
 _KEY_REUSED: Final = Trouble(
     400, "INVALID_REQUEST", "DUPLICATE_REQUEST", "The idempotency key was used before for another request."
 )
-
-
-def _response(name: str, told: Told, now: datetime) -> HttpResponse:
-    if isinstance(told, Trouble):
-        return HttpResponse(told.http, _encode(wire.trouble(told, now)))
-    return HttpResponse(wire.LATER.get(name, 200), _encode(told))

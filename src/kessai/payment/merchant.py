@@ -58,6 +58,8 @@ class Terms:
     """Local time of day (`HH:MM`) at which a business day is cut into a settlement."""
     time_zone: str = "Asia/Tokyo"
     """IANA zone of the business date and the cut-off."""
+    token_profile: str = ""
+    """The profile that requests of the token family may name (`profile-id`); every other is unknown."""
     issuer: str = "standard"
     """Issuer profile of the expected cardholder schedules."""
     recurring_retries: int = 3

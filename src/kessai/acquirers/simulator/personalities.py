@@ -28,7 +28,12 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             title="Default sandbox, in the manner of Chase Paymentech",
             link="simulator",
             simulated=True,
-            terms=Terms(over_capture="allow", over_refund="allow", options=CONTRACTS["sandbox"]),
+            terms=Terms(
+                over_capture="allow",
+                over_refund="allow",
+                token_profile="93B32398-AD51-4CC2-A682-EA3E93614EB1",  # noqa: S106  the one of the public samples
+                options=CONTRACTS["sandbox"],
+            ),
         ),
         Personality(
             name="vpc",

@@ -5,7 +5,7 @@ out what is never kept. Kept is what is on the list and in neither: a member nob
 Members that decide behaviour are read by the message tables; here they are only remembered as they were sent.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Final, NamedTuple
@@ -118,16 +118,19 @@ def rows() -> Iterator[Member]:
             yield Member(path, kind, None if length == "-" else int(length), fate)
 
 
-def keep(document: dict[str, object]) -> tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]:
+def keep(
+    document: Mapping[str, object], known: "Place | None" = None
+) -> tuple[dict[str, object], tuple[str, ...], tuple[str, ...]]:
     """What to keep of a request, the paths of bad values, and the paths of values longer than the reference allows.
 
     Kept are known, harmless members that say something (null and the empty text do not): texts as sent, numbers as
     their text, booleans as they are, arrays entry by entry with their nulls; objects left with nothing are left out.
     Bad is a text with bad characters, an object or array in the place of a scalar, and the reverse. An array's entries
     are numbered from 0 in paths: `orderInformation.lineItems[0].unitPrice`. A value that is reported is not kept.
+    `known` is what other families know (`compiled`).
     """
     report = _Report()
-    return _members(document, _ROOT.members, "", report), tuple(report.bad), tuple(report.overlong)
+    return _members(document, (known or _ROOT).members, "", report), tuple(report.bad), tuple(report.overlong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +140,16 @@ class _Report:
 
 
 @dataclass(slots=True)
-class _Place:
+class Place:
     """What may stand at a path: a scalar, an object, an array, or more than one of them (bonuses, company)."""
 
     length_chars: int = -1
     """The longest scalar; -1 where no scalar may stand."""
-    members: dict[str, "_Place"] = field(default_factory=dict)
-    entry: "_Place | None" = None
+    members: dict[str, "Place"] = field(default_factory=dict)
+    entry: "Place | None" = None
 
 
-def _members(found: dict[str, object], known: dict[str, _Place], prefix: str, report: _Report) -> dict[str, object]:
+def _members(found: Mapping[str, object], known: dict[str, Place], prefix: str, report: _Report) -> dict[str, object]:
     kept: dict[str, object] = {}
     for name, value in found.items():
         place = known.get(name)
@@ -161,7 +164,7 @@ def _members(found: dict[str, object], known: dict[str, _Place], prefix: str, re
     return kept
 
 
-def _value(value: object, place: _Place, path: str, report: _Report) -> object:
+def _value(value: object, place: Place, path: str, report: _Report) -> object:
     """What is kept of a value that says something; None, with a line in the report, when it is refused."""
     if isinstance(value, dict) and place.members:
         return _members(value, place.members, path + ".", report)
@@ -185,24 +188,25 @@ def _value(value: object, place: _Place, path: str, report: _Report) -> object:
     return text
 
 
-def _entries(found: list[object], place: _Place, path: str, report: _Report) -> list[object]:
+def _entries(found: list[object], place: Place, path: str, report: _Report) -> list[object]:
     return [
         entry if entry is None or entry == "" else _value(entry, place, f"{path}[{index}]", report)
         for index, entry in enumerate(found)
     ]
 
 
-def _compiled() -> _Place:
-    root = _Place()
-    for row in rows():
+def compiled(known: Iterable[Member]) -> Place:
+    """Rows as the tree along which a document is walked."""
+    root = Place()
+    for row in known:
         if row.fate != "kept":
             continue
         place = root
         for step in row.path.split("."):
             name = step.removesuffix("[]")
-            place = place.members.setdefault(name, _Place())
+            place = place.members.setdefault(name, Place())
             if name != step:
-                place.entry = place.entry or _Place()
+                place.entry = place.entry or Place()
                 place = place.entry
         place.length_chars = row.length_chars or (UNSTATED_LENGTH if row.type != "boolean" else len("false"))
     return root
@@ -210,4 +214,4 @@ def _compiled() -> _Place:
 
 _LONGEST_INT_BITS: Final = UNSTATED_LENGTH * 3  # writing out a longer one would cost more than it tells
 _TEXT: Final = files("kessai.dialects.cybersource").joinpath("members.txt").read_text("utf-8")
-_ROOT: Final = _compiled()
+_ROOT: Final = compiled(rows())
