@@ -29,14 +29,15 @@ async def once(
 ) -> HttpResponse | Refusal:
     """Carry a request out under its claims. `do` is called with the id of the resource: it may be there already."""
     rows, identifier = Subscriptions(database), new_id
-    taken: list[tuple[Claim, int]] = []
+    ours: list[tuple[Claim, int]] = []
+    begun: list[tuple[Claim, int]] = []  # of the same request, which is under way, or was when its process ended
     told: HttpResponse | Refusal | None = None
     for claim in claims:
         write = ClaimAnswer(
             merchant_id=merchant_id, key=claim.key, request=claim.request, id=identifier, since=claim.since
         )
         if await database.write(write):
-            taken.append((claim, identifier))
+            ours.append((claim, identifier))
             continue
         kept = await rows.kept(merchant_id, claim.key)
         if kept is None:  # its request did nothing, a moment ago
@@ -45,18 +46,18 @@ async def once(
             told = claim.taken or claim.other
         elif kept.answer is not None:
             told = HttpResponse(kept.answer.status, kept.answer.body, {REPLAYED: "true"})
-        else:  # it is under way, or was when its process ended
+        else:
             identifier = kept.id
-            taken.append((claim, identifier))
+            begun.append((claim, identifier))
             continue
         break
     if told is None:
         told = await do(identifier)
         if told.status < SUCCESS:
-            for claim, holder in taken:
+            for claim, holder in ours + begun:
                 answer = Answer(told.status, told.body)
                 await database.write(KeepAnswer(merchant_id=merchant_id, key=claim.key, id=holder, answer=answer))
             return told
-    for claim, holder in taken:
+    for claim, holder in ours:
         await database.write(ForgetAnswer(merchant_id=merchant_id, key=claim.key, id=holder))
     return told

@@ -22,6 +22,8 @@ class Call(Struct, frozen=True):
     query: Mapping[str, str]
     document: Mapping[str, object]
     new_id: int
+    is_again: bool = False
+    """Whether the same request is under way, or was when its process ended: its resource may be there."""
 
 
 Told = dict[str, object] | Trouble

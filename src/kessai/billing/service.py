@@ -106,7 +106,9 @@ class Billing:
             return self._response(name, key, now)
 
         async def do(new_id: int) -> HttpResponse:
-            return self._response(name, await self._handlers[name](replace(call, new_id=new_id)), now)
+            return self._response(
+                name, await self._handlers[name](replace(call, new_id=new_id, is_again=new_id != call.new_id)), now
+            )
 
         claims = signature if key is None else (key, *signature)
         told = await once(self.biller.gateway.database, merchant.id, claims, call.new_id, do)

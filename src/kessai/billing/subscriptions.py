@@ -104,7 +104,7 @@ class Subscribing:
     async def _twin(self, merchant: Merchant, new: Subscription) -> Subscription | None:
         for other in await self._rows.of_customer(merchant.id, new.customer):
             is_recent = new.created_at - other.created_at < SAME_WITHIN
-            if is_recent and other.state not in FINAL and _sense(other) == _sense(new):
+            if other.id != new.id and is_recent and other.state not in FINAL and _sense(other) == _sense(new):
                 return other
         return None
 
@@ -123,6 +123,8 @@ class Subscribing:
                 changed = await self._change(merchant, subscription.id, partial(verified, is_good=False))
                 assert not isinstance(changed, Trouble), "a subscription is never deleted"
                 after = changed
+        if after is None and call.is_again:
+            return wire.IN_PROGRESS
         if after is None:  # nobody can say yet; the worker will find out
             return documents.subscription_made(subscription, call.now, "PENDING_REVIEW")
         return documents.subscription_made(after, call.now, "DECLINED" if after.state is State.FAILED else "COMPLETED")

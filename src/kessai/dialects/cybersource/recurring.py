@@ -101,6 +101,9 @@ def duplicate(field: str, message: str = "This code is in use already.") -> Trou
 
 
 MALFORMED: Final = Trouble(400, "INVALID_REQUEST", "INVALID_DATA", "The request is not one JSON object.")
+IN_PROGRESS: Final = Trouble(
+    409, "INVALID_REQUEST", "DUPLICATE_REQUEST", "The first request with this idempotency key has not ended yet."
+)
 _FIELDS: Final[Mapping[Obstacle, tuple[str, str]]] = {
     Obstacle.NOT_SUSPENDED: ("id", "INVALID_FOR_ACTIVATION"),
     Obstacle.PLAN_IN_STATE: ("id", "INVALID_FOR_ACTIVATION"),
