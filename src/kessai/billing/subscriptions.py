@@ -187,7 +187,7 @@ class Subscribing:
         if isinstance(after, Trouble):
             return after
         self._biller.gateway.work()
-        return documents.subscription_made(after, call.now)
+        return documents.subscription_made(after, call.now, is_new=False)
 
     async def activate(self, call: Call) -> Told:
         charge_missed = call.query.get("processMissedPayments", "true").lower() != "false"

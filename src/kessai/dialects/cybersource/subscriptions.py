@@ -133,7 +133,9 @@ def _short(subscription: Subscription) -> Body:
     return {"code": subscription.code, "status": subscription.state.value}
 
 
-def subscription_made(subscription: Subscription, now: datetime, status: str = "COMPLETED") -> Body:
+def subscription_made(
+    subscription: Subscription, now: datetime, status: str = "COMPLETED", *, is_new: bool = True
+) -> Body:
     """What creating and changing a subscription is answered with."""
     body: Body = {
         "_links": _subscription_links(subscription, update=True),
@@ -142,7 +144,7 @@ def subscription_made(subscription: Subscription, now: datetime, status: str = "
         "status": status,
         "subscriptionInformation": _short(subscription),
     }
-    if subscription.reference:
+    if subscription.reference and is_new:
         body["clientReferenceInformation"] = {"code": subscription.reference}
     return body
 
