@@ -24,6 +24,7 @@ from kessai import config
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.acquirers.simulator.triggers import TRIGGERS
 from kessai.dialects.cybersource import fields as wire
+from kessai.dialects.cybersource import token_faults, token_members, token_routes
 from kessai.dialects.cybersource.members import rows as members
 from kessai.dialects.cybersource.routes import ROUTES
 from kessai.ledger import Account
@@ -89,7 +90,9 @@ def test_every_setting_is_documented() -> None:
 def test_every_table_of_the_wire_is_documented() -> None:
     assert {".".join(path) for _, field in wire.rows() for path in field.paths} <= _quoted(_reference("fields"))
     assert {row.path for row in members()} <= _quoted(_reference("members"))
-    assert {row.path for row in ROUTES} <= _quoted(_reference("routes"))
+    assert {row.path for row in (*ROUTES, *token_routes.ROUTES)} <= _quoted(_reference("routes"))
+    assert {row.path for rows in token_members.MEMBERS.values() for row in rows} <= _quoted(_reference("members"))
+    assert {fault.type for fault in token_faults.FAULTS.values()} <= _quoted(_reference("errors"))
     errors = _quoted(_reference("errors"))
     assert {refusal.name for refusal in Refusal} <= errors
     assert {reason.value for reason in Reason} <= errors
@@ -206,7 +209,7 @@ def transcript(page: str) -> Iterator[Said]:
             yield Said("\n".join(command), tuple(below))
 
 
-_ID: Final = re.compile(r"\b[0-9]{22}\b")
+_ID: Final = re.compile(r"\b(?:[0-9]{22}|[0-9A-F]{32}|70[123][0-9]{16})\b")
 _CHANGING: Final = (
     (re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?(T[0-9:.]+Z)?"), "TIME"),
     (_ID, "ID"),

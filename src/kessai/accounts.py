@@ -9,7 +9,7 @@ import base64
 import re
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -55,6 +55,8 @@ class Accounts:
         self._version = 0
         self.changing = asyncio.Lock()
         """Held over every change, so that two orders about one merchant come one after the other."""
+        self.welcome: Callable[[Merchant], Awaitable[None]] | None = None
+        """Called with every merchant that was added here."""
 
     def __iter__(self) -> Any:
         return iter(list(self._accounts.values()))
@@ -156,6 +158,8 @@ class Accounts:
         account = Account(_merchant(row), {}, now)
         await self._load_keys(account)
         self._accounts[merchant_id] = account
+        if self.welcome is not None:
+            await self.welcome(account.merchant)
         return shown
 
     def _secret_row(self, merchant_id: str, key_id: str | None, text: str | None, now: datetime) -> tuple[KeyRow, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,7 @@ from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
 from kessai.storage.subscriptions import Subscriptions
+from kessai.tms import seeds
 from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
 from kessai.vault import KeyEncryptionKey, Vault
@@ -182,6 +184,11 @@ async def _compose(
         metrics=metrics,
     )
     tokenizer = Tokenizer(database=database, vault=ring, new_id=source.next, clock=clock, may_begin=source.may_begin)
+    accounts.welcome = partial(seeds.plant, tokenizer, database)
+    for name in SANDBOX:
+        account = accounts.find(name)
+        if account is not None:
+            await accounts.welcome(account.merchant)
     worker = Worker(
         gateway,
         lambda: [account.merchant for account in accounts],

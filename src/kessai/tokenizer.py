@@ -92,13 +92,13 @@ class Tokenizer:
     # ---- new tokens; they are there once `perform` has written them
 
     def new_customer(self, document: Document) -> Customer:
-        return Customer(id=self._opaque(), made=self.new_id(), document=document)
+        return Customer(id=self.opaque(), made=self.new_id(), document=document)
 
     def new_shipping_address(
         self, customer: Customer, document: Document, *, is_default: bool = False
     ) -> ShippingAddress:
         return ShippingAddress(
-            id=self._opaque(), made=self.new_id(), customer=customer.id, document=document, is_default=is_default
+            id=self.opaque(), made=self.new_id(), customer=customer.id, document=document, is_default=is_default
         )
 
     def new_payment_instrument(
@@ -111,7 +111,7 @@ class Tokenizer:
         is_default: bool = False,
     ) -> PaymentInstrument:
         return PaymentInstrument(
-            id=self._opaque(),
+            id=self.opaque(),
             made=self.new_id(),
             customer=customer.id if customer is not None else None,
             instrument=instrument.id,
@@ -125,7 +125,7 @@ class Tokenizer:
     ) -> InstrumentIdentifier:
         is_card = isinstance(number, Pan)
         random = int.from_bytes(self._random(16))
-        id_ = identifiers.of_card(number.digits[-4:].rjust(4, "0"), random) if is_card else self._opaque()
+        id_ = identifiers.of_card(number.digits[-4:].rjust(4, "0"), random) if is_card else self.opaque()
         return InstrumentIdentifier(
             id=id_,
             made=self.new_id(),
@@ -149,7 +149,8 @@ class Tokenizer:
             return self.vault.fingerprint(merchant_id, number)
         return self.vault.fingerprint_of_account(merchant_id, number, routing_number)
 
-    def _opaque(self) -> str:
+    def opaque(self) -> str:
+        """A new id of a token that is no card's."""
         return identifiers.opaque(self._random(16))
 
     # ---- writing
