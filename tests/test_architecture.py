@@ -35,7 +35,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "storage": "ledger, payment, tokens",
     "tokenizer": "payment, storage, tokens, vault",
     "server": "tls",
-    "sandbox": "acquirers, payment",
+    "sandbox": "acquirers, payment, storage",
     "books": "ledger, payment, storage",
     "verify": "acquirers, books, payment, storage",
     "health": "ids, log, metrics, payment, storage, vault",
@@ -45,10 +45,13 @@ ROOMS: Final[Mapping[str, str]] = {
     "accounts": "acquirers, dialects, payment, storage, vault",
     "edge": "accounts, claims, dialects, gateway, ids, log, metrics, payment, sandbox, storage",
     "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, log, metrics, storage, tms, tokenizer, "
-    "vault",
+    "once": "dialects, edge, gateway, payment, storage",
+    "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
+    "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer",
+    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, log, metrics, payment, "
+    "storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, storage, story, verify",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, sandbox, storage, story, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 
@@ -70,6 +73,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "backup": "apsw",
     "acquirers": "msgspec",
     "dialects": "cryptography, msgspec",
+    "billing": "msgspec",
+    "clock": "msgspec",
     "edge": "msgspec",
     "gateway": "msgspec",
     "jobs": "msgspec",
