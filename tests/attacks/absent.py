@@ -14,18 +14,18 @@ ROWS: Final = tuple(
 ABSENT: Final[Mapping[str, str]] = {
     "A-18": "there are no API keys: the dialect that has them is not spoken yet",
     "A-21": "there are no live merchants: a live one on a simulator is refused, and there is no other acquirer yet",
-    "A-23": "there are no customers, instruments or transient tokens; every token is unknown",
     "A-24": "there is no search",
     "A-25": "there are no page cursors and no sessions",
     "A-27": "there are no users and no roles",
     "A-28": "there are no users, and no refund wants a second one",
-    "A-48": "there are no recurring charges and no tokens",
+    "A-48": "there are no recurring charges",
 }
 """Row to reason."""
 
 IN_PART: Final[Mapping[str, str]] = {
     "A-15": "a key that was used over plain HTTP is not flagged: it is served on loopback or behind a proxy only",
     "A-19": "there is no limit on guesses yet (429): each is refused and logged",
+    "A-23": "there are no transient tokens yet, and a payment takes no token",
     "A-29": "there is no limit on guesses yet (429): nothing is found",
     "A-49": "there are no fees of merchants: installments, captures and refunds are what is divided",
     "A-60": "there are no webhooks yet to search; a backup is a copy of what is searched",

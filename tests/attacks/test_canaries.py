@@ -20,19 +20,24 @@ import httpx
 import pytest
 
 from kessai.acquirers.simulator.scenarios import SCENARIOS
+from kessai.dialects.cybersource import token_routes
 from kessai.dialects.cybersource.auth import SharedSecret, sign
 from kessai.payment.lifecycle import Operation
 from kessai.storage.compact import unpack
 from kessai.storage.sqlite import connect
 from tests import commands, postgres
-from tests.acceptance.client import Client, Service, amount_of, changed, payment, reversal_of
+from tests.acceptance.client import Client, Json, Service, amount_of, changed, payment, reversal_of
 from tests.acceptance.test_authentication import PATH
 from tests.acceptance.test_secrets import CODE, ORDER, PANS, TRACK, card, forms, in_wrong_places, through_everything
 from tests.attacks.harm import rows, tables
 
 PAN = "4917610000000000"
 """A number that goes through every scenario."""
-CANARIES = (*PANS, PAN, ORDER)
+STORED = "5200828282828210"
+"""A number that only tokens are made of."""
+ACCOUNT = "27182818284590459"
+"""A bank account's."""
+CANARIES = (*PANS, PAN, ORDER, STORED, ACCOUNT)
 Places = Mapping[str, bytes]
 
 # A code of four digits comes by chance in the hexadecimal of an id, so that its neighbours may not be of those.
@@ -58,6 +63,43 @@ def _through_every_scenario(till: Client) -> None:
             till.post(f"{PATH}/{sold}/voids", named, **ends)
         if Operation.REVERSAL in scenario.operations:
             till.post(f"{PATH}/{held}/reversals", reversal_of("1.00") | named, **ends)
+
+
+def _through_every_token(till: Client) -> None:
+    """Every route of the token family, with numbers where they belong and where they do not."""
+    secret = {"securityCode": CODE, "expirationMonth": "12", "expirationYear": "2031"}
+    numbers: dict[str, Json] = {each: {"card": {"number": each, **secret}} for each in (STORED, *PANS)}
+    numbers[ACCOUNT] = {"bankAccount": {"number": ACCOUNT, "routingNumber": "071923284"}}
+    noted: Json = {"objectInformation": {"title": ORDER, "comment": int(ORDER)}}
+    noted |= {"clientReferenceInformation": {"code": ORDER}}
+    noted |= {"merchantDefinedInformation": [{"name": "data1", "value": ORDER}]}
+    named = {"billTo": {"firstName": ORDER, "address1": ORDER, "company": ORDER}}
+    customer = till.post("/tms/v2/customers", noted).id
+    for digits, document in numbers.items():
+        for turn in range(2):
+            key = f"token-{digits[-4:]}-{turn // 2}"
+            number = till.post("/tms/v1/instrumentidentifiers", document | named, Idempotency_Key=key).id
+        path = f"/tms/v2/customers/{customer}/payment-instruments"
+        kind = {"bankAccount": {"type": "savings"}} if digits == ACCOUNT else {"card": {"number": digits, **secret}}
+        for place in (path, "/tms/v1/paymentinstruments"):
+            for refers in ({"id": number}, document):
+                card = till.post(place, kind | named | {"instrumentIdentifier": refers}, Idempotency_Key=digits).id
+                again = {"instrumentIdentifier": document, "default": True}
+                till.call("PATCH", f"{place}/{card}", kind | named | again)
+                till.call("GET", f"{place}/{card}")
+            till.post(place, kind | {"instrumentIdentifier": {"id": digits}})
+        till.call("PATCH", f"/tms/v1/instrumentidentifiers/{number}", document)
+        till.call("PATCH", f"/tms/v1/instrumentidentifiers/{number}", {"previousTransactionId": digits} | named)
+        told = {"customer": noted, "instrumentIdentifier": document, "paymentInstrument": named, "jti": None}
+        till.post("/tms/v2/tokenize", {"tokenInformation": told})
+        for row in token_routes.ROUTES if digits != ACCOUNT else ():  # a log of paths knows no account by its looks
+            body = document | {"shipTo": named["billTo"]} | named if row.method in ("POST", "PATCH") else None
+            for token in (digits, f"{number}?number={digits}"):
+                till.call(row.method, row.path.format(customer=customer, id=token), body, {"profile-id": digits * 2})
+                till.call(row.method, row.path.format(customer=customer, id=token), body, {"if-match": digits})
+        wrong = digits[:-1] + str((int(digits[-1]) + 1) % 10)
+        till.post("/tms/v1/instrumentidentifiers", {"card": {"number": f"{digits} {wrong}"}})
+        till.call("POST", "/tms/v1/instrumentidentifiers", body=f'{{"card":{{"number":"{digits}"'.encode())
 
 
 def _unpacked(values: Iterable[object]) -> bytes:
@@ -94,6 +136,7 @@ def places(service: Service) -> Places:
         till = service.till()
         through_everything(till)
         _through_every_scenario(till)
+        _through_every_token(till)
         answered = b"\n".join(answers)
         in_wrong_places(till)  # here the wire says once again what it was sent
     finally:
@@ -125,9 +168,15 @@ def _hits_of_a_key(places: Places, key: bytes, declared: Iterable[str] = ()) -> 
 
 def test_the_search_looks_where_something_is(service: Service, places: Places) -> None:
     """T-19: the tests of the test."""
-    kept = {"payments", "transactions", "events"} if service.database else {"kessai.db", "kessai.db-wal"}
+    kept = (
+        {"payments", "transactions", "events", "tokens", "answers"}
+        if service.database
+        else {"kessai.db", "kessai.db-wal"}
+    )
     assert kept | {"kek", "rows", "the log", "answers"} <= set(places)
     assert b"AUTHORIZED" in places["rows"]
+    assert b"520082XXXXXX8210" in places["rows"]
+    assert b"520082XXXXXX8210" in places["answers"]
     assert places["answers"].count(b"AUTHORIZED") > 50
     assert places["the log"].count(b'"event"') > 300
     assert _hits({"x": b"..." + PAN.encode("utf-16-be")}, PAN) == [("x", "utf-16-be")]

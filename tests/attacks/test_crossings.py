@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from kessai import ids
+from kessai.dialects.cybersource import token_routes
 from kessai.dialects.cybersource.routes import ROUTES, Row
 from tests.acceptance.client import (
     AUTHORIZED,
@@ -24,6 +25,7 @@ from tests.attacks.harm import FAILED, is_refused, nothing_moves, rows
 
 NAMED = [row for row in ROUTES if "{id}" in row.path]
 KINDS = ("payments", "sales", "captures", "refunds", "credits", "reversals", "voids", "increments", "declines")
+EVERY: list[Row | token_routes.Row] = [*ROUTES, *token_routes.ROUTES]
 BODY: Json = amount_of("1.00") | reversal_of("1.00", currency="USD")
 NOBODYS = {"clientReferenceInformation": {"transactionId": "nobody's"}}
 
@@ -57,7 +59,7 @@ def _same(reply: Reply) -> Json:
     return {name: value for name, value in reply.json.items() if name not in ("id", "submitTimeUtc")}
 
 
-def _document(row: Row) -> Json | None:
+def _document(row: Row | token_routes.Row) -> Json | None:
     return BODY if row.method in ("POST", "PATCH") else None
 
 
@@ -90,8 +92,10 @@ def test_anothers_transaction_id_names_nothing(service: Service, till: Client, v
         assert _same(theirs) == _same(nobodys)
 
 
-@pytest.mark.parametrize("row", ROUTES, ids=lambda row: f"{row.method} {row.path}")
-def test_a_revoked_credential_opens_nothing(service: Service, theirs: dict[str, str], row: Row) -> None:
+@pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.method} {row.path}")
+def test_a_revoked_credential_opens_nothing(
+    service: Service, theirs: dict[str, str], row: Row | token_routes.Row
+) -> None:
     """T-20, A-13: not even its former owner's own."""
     till = service.merchant("revoked_here")
     key, _ = service.secrets["revoked_here"]
@@ -100,16 +104,16 @@ def test_a_revoked_credential_opens_nothing(service: Service, theirs: dict[str, 
         service.run(service.house.accounts.revoke_key("revoked_here", key, service.house.clock()))
     with nothing_moves(service, "authentication.failed"):
         for identifier in (theirs["payments"], UNKNOWN):
-            reply = till.call(row.method, row.path.replace("{id}", identifier), _document(row))
+            reply = till.call(row.method, row.path.format(id=identifier, customer=identifier), _document(row))
             assert (reply.status, reply.body) == (401, FAILED)
 
 
-@pytest.mark.parametrize("row", ROUTES, ids=lambda row: f"{row.method} {row.path}")
+@pytest.mark.parametrize("row", EVERY, ids=lambda row: f"{row.method} {row.path}")
 def test_a_foreign_credential_opens_nothing(
-    service: Service, till: Client, vpc: Client, theirs: dict[str, str], row: Row
+    service: Service, till: Client, vpc: Client, theirs: dict[str, str], row: Row | token_routes.Row
 ) -> None:
     """T-20, A-2, A-22: our key over the other's merchant id."""
-    path = row.path.replace("{id}", theirs["payments"])
+    path = row.path.format(id=theirs["payments"], customer=theirs["payments"])
     body = b"{}" if row.method in ("POST", "PATCH") else b""
     with nothing_moves(service, "authentication.failed"):
         headers = till.signed(row.method, path, body) | {"content-type": "application/json"}

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from tests.conftest import on_both_engines
-from tests.houses import opened
+from tests.houses import Till, opened
 
+from kessai import verify
 from kessai.app import House
 from kessai.claims import claim_of
 from kessai.payment.card import AccountNumber, Pan
@@ -15,12 +16,13 @@ from kessai.payment.lifecycle import Refusal
 from kessai.storage.payments import Answer
 from kessai.storage.tokens import PurgeAnswers, ToldBefore, WriteTokens, commit
 from kessai.storage.writes import Conflict
-from kessai.tokenizer import Resolved, Tokenizer, Unresolved
+from kessai.tokenizer import Decided, Resolved, Tokenizer, Unresolved
 from kessai.tokens.objects import Customer, InstrumentIdentifier, Missing, PaymentInstrument, ShippingAddress
 from kessai.tokens.rules import Changes, Referred, add, change, delete_customer, delete_instrument
 from kessai.vault import CannotOpen
 
 pytestmark = on_both_engines
+on_postgresql = pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 
 OURS, THEIRS = "kessai_vpc", "kessai_smcc"
 PAN = Pan("4111111111111111")
@@ -222,5 +224,92 @@ def test_a_claim_is_had_once_and_its_answer_is_kept(tmp_path: Path) -> None:
             assert await database.write(ToldBefore(OURS, claim)) == replay
             await database.write(PurgeAnswers(OURS, winner.answer_id + 1))
             assert await database.write(ToldBefore(OURS, claim)) is None
+
+    asyncio.run(main())
+
+
+@on_postgresql
+def test_processes_that_race_for_the_same_tokens_each_get_one_result(tmp_path: Path, engine: str) -> None:
+    """Two gateways on one database: nothing but the statement itself holds them apart."""
+
+    async def main() -> None:
+        (tmp_path / "a").mkdir()
+        async with opened(tmp_path / "a") as here:
+            (tmp_path / "b").mkdir()
+            (tmp_path / "b" / "keys").mkdir(mode=0o700)
+            kek = tmp_path / "b" / "keys" / "kek"
+            kek.write_bytes((tmp_path / "a" / "keys" / "kek").read_bytes())
+            kek.chmod(0o600)
+            async with opened(tmp_path / "b") as there:
+                customer, card, number = await filed(here)
+                for turn in range(12):
+                    await race(here, there, turn)
+                await deletions(here, there)
+                found = await there.tokenizer.resolve(OURS, customer=customer.id)
+                assert isinstance(found, Resolved)
+                assert (found.number, found.payment_instrument, found.instrument) == (PAN, card, number)
+
+    async def race(here: House, there: House, turn: int) -> None:
+        """One number, one customer: both processes want to be first with either."""
+        pan = Pan(f"4{turn:014d}0")
+        both = here.tokenizer, there.tokenizer
+        customer = both[0].new_customer({})
+        assert await written(here, Changes((customer,))) is None
+
+        async def store(tokenizer: Tokenizer, default: bool) -> object:
+            async def decide() -> Decided:
+                owner = await tokenizer.tokens.customer(OURS, customer.id)
+                assert isinstance(owner, Customer)
+                token, is_new = await tokenizer.instrument_of(OURS, pan, {})
+                before, _ = await tokenizer.tokens.defaults(OURS, customer.id)
+                new = tokenizer.new_payment_instrument(owner, token, is_default=default)
+                made = Changes((token,)) if is_new else Changes((), (token,))
+                return Decided(made.also(add(new, owner, before)[1]), Answer(201, token.id.encode()))
+
+            return await tokenizer.perform(OURS, decide)
+
+        told = await asyncio.gather(*(store(each, wants) for each in both for wants in (True, False) * 2))
+        assert len({answer.body for answer in told if isinstance(answer, Answer)}) == 1
+        assert len(told) == 8
+        cards, total = await both[1].tokens.page_of_customer(OURS, customer.id, PaymentInstrument, 0, 20)
+        assert (total, [each.is_default for each in cards]) == (8, [True] + [False] * 7)
+
+    async def deletions(here: House, there: House) -> None:
+        """A number is deleted by one process or used by the other, never both."""
+        for turn in range(8):
+            token = (await here.tokenizer.instrument_of(OURS, Pan(f"5{turn:014d}0"), {}))[0]
+            assert await written(here, Changes((token,))) is None
+            lone = there.tokenizer.new_payment_instrument(None, token)
+            gone = delete_instrument(token, here.clock(), is_in_use=False)
+            assert isinstance(gone, Changes)
+            told = await asyncio.gather(written(here, gone), written(there, add(lone, None, None, token)[1]))
+            assert sorted(map(str, told)) == sorted(["None", str(Conflict())])
+
+    asyncio.run(main())
+
+
+def test_a_proof_of_all_that_is_stored_knows_answers(tmp_path: Path) -> None:
+    """A claim may lead to a transaction or to an answer."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            claim = claim_of("POST /x", "key", request=b"r")
+            write = WriteTokens(
+                merchant_id=OURS,
+                changes=Changes(),
+                claims=(claim,),
+                answer_id=house.tokenizer.new_id(),
+                answer=Answer(200, b"{}"),
+            )
+            assert await commit(house.database, write) is None
+            await Till(house, OURS).authorize()  # the books are gone through by who has any
+            assert await findings(house) == []
+            await house.database.write(PurgeAnswers(OURS, write.answer_id + 1))
+            assert await findings(house) == ["claim"]
+
+    async def findings(house: House) -> list[str]:
+        book = house.folder / verify.BOOK
+        report = await verify.verify(house.database, now=house.clock(), deadline_s=0.2, book=book, again_after_s=0)
+        return [finding.what for finding in report.findings]
 
     asyncio.run(main())

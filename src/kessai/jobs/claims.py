@@ -6,6 +6,7 @@ from kessai import ids
 from kessai.claims import KEYS_KEPT
 from kessai.gateway import Gateway
 from kessai.payment.merchant import Merchant
+from kessai.storage.subscriptions import PurgeKept
 from kessai.storage.tokens import PurgeAnswers
 from kessai.storage.writes import PurgeClaims
 
@@ -33,4 +34,5 @@ async def forget(gateway: Gateway, merchant: Merchant, after: bytes) -> bytes:
         return page[-1][0]
     before = ids.first_of(ids.made_at(first) - timedelta(days=1))  # every claim to them has been forgotten by then
     await gateway.database.write(PurgeAnswers(merchant.id, before))
+    await gateway.database.write(PurgeKept(merchant.id, before))
     return b""

@@ -226,6 +226,8 @@ CREATE TABLE kept_answers (
     PRIMARY KEY (merchant_id, key)
 ) /*clustered*/;
 
+CREATE INDEX kept_answers_old ON kept_answers (merchant_id, id);
+
 CREATE TABLE tokens (
     merchant_id TEXT NOT NULL,
     id TEXT NOT NULL,

@@ -158,7 +158,8 @@ class Desk:
         found, total = await self._tokens.page_of_customer(
             asked.merchant_id, customer.id, PaymentInstrument, page.offset, page.limit
         )
-        bodies = [say.payment(token, asked.merchant_id, await self._number_of(asked, token)) for token in found]
+        numbers = {each: await self._embedded(asked, each) for each in {token.instrument for token in found}}
+        bodies = [say.payment(token, asked.merchant_id, numbers[token.instrument]) for token in found]
         path = f"{say.path_of(customer)}/payment-instruments"
         return say.listed(path, "paymentInstruments", page, total, bodies)
 
@@ -208,6 +209,11 @@ class Desk:
 
     async def _number_of(self, asked: Asked, token: PaymentInstrument) -> InstrumentIdentifier:
         return _there(await self._tokens.instrument_identifier(asked.merchant_id, token.instrument))
+
+    async def _embedded(self, asked: Asked, token_id: str) -> InstrumentIdentifier | None:
+        """What is shown of a number in a list; nothing where it went after the list was read."""
+        number = await self._tokens.instrument_identifier(asked.merchant_id, token_id)
+        return number if isinstance(number, InstrumentIdentifier) else None
 
     async def _referred_to(
         self, asked: Asked, sent: read.PaymentInstrument

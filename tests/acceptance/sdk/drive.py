@@ -109,8 +109,21 @@ class Shop:
             kind = f"{method}_request"
             request = self._model("".join(part.title() for part in kind.split("_")), values)
             arguments[kind] = json.dumps(_without_none(request.to_dict()))
+        return self._send(name, APIS[method], method, arguments, {**self.merchants[merchant], **changes})
+
+    def token(self, name: str, api: str, method: str, values: Json | None = None, /, **path: str) -> str:
+        """Make one call about tokens; `path` has the ids in it by the client's names of them."""
+        arguments: Json = dict(path)
+        if values is not None:
+            kind = f"{method.replace('customers_', 'customer_')}_request"
+            kind = f"post_{kind}" if method == "tokenize" else kind
+            request = self._model("".join(part.title() for part in kind.split("_")), values)
+            arguments[kind] = json.dumps(_without_none(request.to_dict()))
+        return self._send(name, api, method, arguments, self.merchants["sandbox"])
+
+    def _send(self, name: str, api_name: str, method: str, arguments: Json, configuration: Json) -> str:
         try:
-            api = getattr(self.sdk, APIS[method])({**self.merchants[merchant], **changes})
+            api = getattr(self.sdk, api_name)(configuration)
             model, status, raw = getattr(api, method)(**arguments)
         except self.sdk.rest.ApiException as error:
             headers = error.headers or {}
@@ -121,6 +134,9 @@ class Shop:
         except Exception as error:
             self.noted[name] = {"failed": f"{type(error).__name__}: {error}"}
             return ""
+        if model is None:
+            self.noted[name] = {"status": status}
+            return ""
         known = api.api_client.sanitize_for_serialization(model)
         self.noted[name] = {
             "status": status,
@@ -128,7 +144,7 @@ class Shop:
             "answer": _without_none(model.to_dict()),
             "lost": sorted(set(_paths(json.loads(raw))) - set(_paths(known))),
         }
-        return str(model.id)
+        return str(getattr(model, "id", ""))
 
     def _model(self, kind: str, values: Json) -> Any:
         """A request model of the client with its inner models; KeyError for an attribute it does not know."""
@@ -240,6 +256,49 @@ def failures(shop: Shop) -> None:
     shop.call("wrong key reads", "get_transaction", of=declined, merchant="stranger")
 
 
+def tokens(shop: Shop) -> None:
+    """A customer with a card and an address, from the first call to the last."""
+    customer = shop.token("customer", "CustomerApi", "post_customer", CUSTOMER)
+    cards, addresses = "CustomerPaymentInstrumentApi", "CustomerShippingAddressApi"
+    numbers, lone = "InstrumentIdentifierApi", "PaymentInstrumentApi"
+    number_of: Json = {"card": {"number": "5105105105105100"}}
+    number = shop.token("number", numbers, "post_instrument_identifier", number_of)
+    shop.token("number again", numbers, "post_instrument_identifier", number_of)
+    card: Json = {
+        "card": {"expiration_month": "12", "expiration_year": "2031", "type": "002"},
+        "bill_to": BILL_TO,
+        "instrument_identifier": {"id": number},
+    }
+    first = shop.token("card", cards, "post_customer_payment_instrument", card, customer_id=customer)
+    second = shop.token("second card", cards, "post_customer_payment_instrument", card, customer_id=customer)
+    address: Json = {"default": True, "ship_to": BILL_TO}
+    shop.token("address", addresses, "post_customer_shipping_address", address, customer_id=customer)
+    shop.token("customer with defaults", "CustomerApi", "get_customer", customer_id=customer)
+    named = {"customer_id": customer, "payment_instrument_id": second}
+    shop.token("other default", cards, "patch_customers_payment_instrument", {"default": True}, **named)
+    shop.token("cards", cards, "get_customer_payment_instruments_list", customer_id=customer)
+    shop.token("addresses", addresses, "get_customer_shipping_addresses_list", customer_id=customer)
+    shop.token("default's end", cards, "delete_customer_payment_instrument", **named)
+    named["payment_instrument_id"] = first
+    shop.token("card's end", cards, "delete_customer_payment_instrument", **named)
+    shop.token("card after its end", cards, "get_customer_payment_instrument", **named)
+    shop.token("lone card", lone, "post_payment_instrument", card)
+    shop.token("number in use", numbers, "delete_instrument_identifier", instrument_identifier_id=number)
+    shop.token(
+        "cards of a number",
+        numbers,
+        "get_instrument_identifier_payment_instruments_list",
+        instrument_identifier_id=number,
+    )
+    changed: Json = {"buyer_information": {"email": "other@example.com"}}
+    shop.token("other address of a customer", "CustomerApi", "patch_customer", changed, customer_id=customer)
+    several: Json = {"customer": {}, "instrument_identifier": number_of}
+    shop.token("several", "TokenizeApi", "tokenize", {"token_information": several})
+    shop.token("seeded customer", "CustomerApi", "get_customer", customer_id="AB695DA801DD1BB6E05341588E0A3BDC")
+    shop.token("customer's end", "CustomerApi", "delete_customer", customer_id=customer)
+    shop.token("nobody", "CustomerApi", "get_customer", customer_id="F" * 32)
+
+
 def secure(shop: Shop) -> None:
     """Over https as the client comes, with every authentication it knows."""
     for name in shop.merchants:
@@ -260,10 +319,16 @@ PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "timeouts": timeouts,
     "japan": japan,
     "failures": failures,
+    "tokens": tokens,
     "secure": secure,
     "distrust": distrust,
 }
 
+CUSTOMER: Final[Json] = {
+    "buyer_information": {"merchant_customer_id": "1001", "email": "hanako@example.com"},
+    "client_reference_information": {"code": "sdk-customer"},
+    "merchant_defined_information": [{"name": "data1", "value": "blue"}],
+}
 REFERENCE: Final[Json] = {"client_reference_information": {"code": "sdk-1"}}
 
 

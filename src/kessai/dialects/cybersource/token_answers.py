@@ -61,7 +61,8 @@ def customer(
         "_links": {
             "self": {"href": path},
             "paymentInstruments": {"href": f"{path}/payment-instruments"},
-            "shippingAddresses": {"href": f"{path}/shipping-addresses"},
+            "shippingAddress": {"href": f"{path}/shipping-addresses"},  # as the specification spells it
+            "shippingAddresses": {"href": f"{path}/shipping-addresses"},  # as the live service does
         },
         "id": token.id,
         **token.document,

@@ -71,3 +71,5 @@ CREATE TABLE kept_answers (
     answer BYTEA,
     PRIMARY KEY (merchant_id, key)
 ) /*clustered*/;
+
+CREATE INDEX kept_answers_old ON kept_answers (merchant_id, id);

@@ -143,6 +143,9 @@ SELECT MAX(id) FROM (
     UNION ALL SELECT MAX(id) FROM jobs WHERE merchant_id = :merchant_id
     UNION ALL SELECT MAX(id) FROM events WHERE merchant_id = :merchant_id
     UNION ALL SELECT MAX(id) FROM answers WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM kept_answers WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM plans WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM subscriptions WHERE merchant_id = :merchant_id
 ) AS newest;
 
 -- unsettled --

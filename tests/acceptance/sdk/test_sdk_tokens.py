@@ -1,0 +1,86 @@
+"""The official client, unmodified, stores a card: what each call of `drive.tokens` brought back."""
+
+from typing import Any, Final
+
+import pytest
+
+Json = dict[str, Any]
+
+CARD_MODEL: Final = "PostCustomerPaymentInstrumentRequest"
+DECODED: Final[tuple[tuple[str, int, str], ...]] = (
+    ("customer", 201, "PostCustomerRequest"),
+    ("number", 201, "PostInstrumentIdentifierRequest"),
+    ("number again", 200, "PostInstrumentIdentifierRequest"),
+    ("card", 201, CARD_MODEL),
+    ("second card", 201, CARD_MODEL),
+    ("address", 201, "PostCustomerShippingAddressRequest"),
+    ("customer with defaults", 200, "PostCustomerRequest"),
+    ("other default", 200, "PatchCustomerPaymentInstrumentRequest"),
+    ("cards", 200, "PaymentInstrumentList1"),
+    ("addresses", 200, "ShippingAddressListForCustomer"),
+    ("lone card", 201, "PostPaymentInstrumentRequest"),
+    ("cards of a number", 200, "PaymentInstrumentList"),
+    ("other address of a customer", 200, "PatchCustomerRequest"),
+    ("several", 200, "InlineResponse200"),
+    ("seeded customer", 200, "PostCustomerRequest"),
+)
+ENDED: Final = ("default's end", "card's end", "number in use", "customer's end", "card after its end", "nobody")
+
+
+@pytest.fixture(scope="module")
+def tokens(played: Json) -> Json:
+    found: Json = played["tokens"]
+    return found
+
+
+@pytest.mark.parametrize(("name", "status", "model"), DECODED, ids=[name for name, _, _ in DECODED])
+def test_an_answer_is_decoded_by_its_model(tokens: Json, name: str, status: int, model: str) -> None:
+    assert (tokens[name].get("status"), tokens[name].get("model")) == (status, model), tokens[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "kind"),
+    [
+        ("default's end", 409, "conflict"),
+        ("number in use", 409, "instrumentIdentifierDeletionError"),
+        ("card after its end", 410, "notAvailable"),
+        ("nobody", 404, "notFound"),
+    ],
+)
+def test_a_refusal_is_an_exception_with_its_body(tokens: Json, name: str, status: int, kind: str) -> None:
+    assert tokens[name]["status"] == status, tokens[name]
+    assert tokens[name]["error"]["errors"][0]["type"] == kind
+
+
+def test_an_end_has_no_body(tokens: Json) -> None:
+    assert tokens["customer's end"] == {"status": 204}
+
+
+def test_every_call_reached_an_answer(tokens: Json) -> None:
+    failed = {name: noted for name, noted in tokens.items() if name != "version" and "failed" in noted}
+    assert failed == {}
+    assert tokens.keys() == {name for name, _, _ in DECODED} | {*ENDED, "version"}
+
+
+def test_what_was_sent_comes_back(tokens: Json) -> None:
+    customer = tokens["customer with defaults"]["answer"]
+    assert customer["buyer_information"] == {"merchant_customer_id": "1001", "email": "hanako@example.com"}
+    assert customer["merchant_defined_information"] == [{"name": "data1", "value": "blue"}]
+    assert customer["default_payment_instrument"]["id"] == tokens["card"]["answer"]["id"]
+    assert customer["embedded"]["default_shipping_address"]["ship_to"]["locality"] == "Chiyoda-ku"
+    listed = tokens["cards"]["answer"]
+    assert (listed["total"], listed["count"]) == (2, 2)
+    shown = [each["id"] for each in listed["embedded"]["payment_instruments"]]
+    assert shown == [tokens["second card"]["answer"]["id"], tokens["card"]["answer"]["id"]]
+    assert tokens["number"]["answer"]["card"]["number"] == "510510XXXXXX5100"
+    assert tokens["number again"]["answer"]["id"] == tokens["number"]["answer"]["id"]
+    told = tokens["several"]["answer"]["responses"]
+    assert [(each["resource"], each["http_status"]) for each in told] == [
+        ("customer", 201),
+        ("instrumentIdentifier", 200),
+    ]
+
+
+def test_the_models_hold_all_of_an_answer_but_known_members(tokens: Json) -> None:
+    lost = {path for noted in tokens.values() if isinstance(noted, dict) for path in noted.get("lost", [])}
+    assert lost == {"_links.shippingAddresses.href", "object"}, "spellings and members of the live service"
