@@ -94,6 +94,10 @@ def test_every_table_of_the_wire_is_documented() -> None:
     assert {row.path for row in members()} <= _quoted(_reference("members"))
     paths = {row.path for row in ROUTES} | {row.path for row in token_routes.ROUTES}
     assert paths <= _quoted(_reference("routes"))
+    recurring = _quoted(_reference("recurring"))
+    assert {path for _, path, _, _ in recurring_wire.ROUTES} <= recurring
+    assert {field.path for rows in recurring_wire.TABLES.values() for field in rows} <= recurring
+    assert {state.value for state in State} <= recurring
     assert {row.path for rows in token_members.MEMBERS.values() for row in rows} <= _quoted(_reference("members"))
     assert {fault.type for fault in token_faults.FAULTS.values()} <= _quoted(_reference("errors"))
     errors = _quoted(_reference("errors"))
