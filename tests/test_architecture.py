@@ -47,7 +47,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
-    "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer",
+    "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, log, metrics, payment, "
     "storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",

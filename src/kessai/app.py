@@ -227,7 +227,7 @@ async def _compose(
         gateway=gateway,
         tokenizer=tokenizer,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
-        billing=Billing(biller, refuses_new=health.refuses_new_payments),
+        billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
         worker=worker,
         health=health,
         metrics=metrics,

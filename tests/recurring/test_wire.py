@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.acceptance.client import UNKNOWN, Json, Service
+from tests.acceptance.client import UNKNOWN, Json, Service, changed, payment
 from tests.recurring.shop import Shop, own_terms, plan, subscription
 
 _numbers = itertools.count(1)
@@ -315,3 +315,38 @@ def test_nothing_of_one_merchant_is_anothers(service: Service, shop: Shop) -> No
     assert json.dumps(after | {"submitTimeUtc": ""}) == json.dumps(before | {"submitTimeUtc": ""})
     assert shop.told(made.id) == [(1, "PAID")]
     assert (shop.now() - stranger.now()).days < -27
+
+
+def test_a_payment_is_continued_by_a_subscription_with_its_card(shop: Shop) -> None:
+    paid = shop.till.pay(changed(payment("10.00"), {"paymentInformation.card.expirationYear": "2099"}))
+    own = f"/rbs/v1/subscriptions/follow-ons/{paid.id}"
+    offered = shop.till.call("GET", own).json
+    assert offered["_links"]["create"] == {"href": own, "method": "POST"}
+    assert offered["paymentInstrument"]["card"] == {
+        "number": "411111XXXXXX1111",
+        "expirationMonth": "12",
+        "expirationYear": "2099",
+        "type": "001",
+    }
+    assert offered["paymentInstrument"]["billTo"]["firstName"] == "Hanako"
+    document = subscription("", shop.today(), **own_terms())
+    del document["paymentInformation"]
+    made = shop.till.post(own, document, Idempotency_Key="follow")
+    assert (made.status, made.json["status"]) == (201, "COMPLETED"), made.body
+    assert shop.till.post(own, document, Idempotency_Key="follow").id == made.id
+    shop.advance("1mo1h")
+    shop.until_paid(made.id, 2)
+    found = shop.read(made.id)
+    assert found["orderInformation"]["billTo"] == {"firstName": "Hanako", "lastName": "Suzuki"}
+    customer = shop.till.call("GET", f"/tms/v2/customers/{found['paymentInformation']['customer']['id']}")
+    assert customer.status == 200
+    initiator = shop.till.details(shop.payments(made.id)[1]["transactionID"])["processingInformation"][
+        "authorizationOptions"
+    ]["initiator"]
+    assert initiator["merchantInitiatedTransaction"]["previousTransactionId"]
+    declined = shop.till.pay(payment("1500.00"))
+    assert shop.till.call("GET", f"/rbs/v1/subscriptions/follow-ons/{declined.id}").status == 400
+    assert shop.till.call("GET", f"/rbs/v1/subscriptions/follow-ons/{UNKNOWN}").said == NOT_FOUND
+    stranger = shop.service.merchant(f"follower_{shop.service.port}")
+    assert stranger.call("GET", own).said == NOT_FOUND
+    assert stranger.post(own, document).said == NOT_FOUND

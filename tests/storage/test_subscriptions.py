@@ -1,4 +1,4 @@
-"""Plans, subscriptions, charges and kept answers as rows, on both engines: whole or not at all, races with one winner."""
+"""Plans, subscriptions, charges and kept answers as rows, on both engines: whole or not at all, one winner each."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

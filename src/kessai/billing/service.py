@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from kessai import ids
 from kessai.accounts import Account
 from kessai.billing.call import Call, Told
+from kessai.billing.follow_ons import FollowOns
 from kessai.billing.plans import Plans
 from kessai.billing.subscriptions import Subscribing
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
@@ -32,6 +33,7 @@ from kessai.payment.lifecycle import Refusal
 from kessai.payment.merchant import Merchant
 from kessai.payment.subscription import PlanState, cancel, suspend
 from kessai.storage.payments import Claim
+from kessai.tokenizer import Tokenizer
 
 _canonical: Final = msgspec.json.Encoder(order="sorted").encode
 _encode: Final = msgspec.json.Encoder().encode
@@ -42,13 +44,14 @@ class Billing:
 
     steps: frozenset[str] = frozenset({"rbs"})
 
-    def __init__(self, biller: Biller, *, refuses_new: Callable[[], bool]) -> None:
+    def __init__(self, biller: Biller, tokenizer: Tokenizer, *, refuses_new: Callable[[], bool]) -> None:
         """`refuses_new`: whether there is no room for anything new."""
         self.biller = biller
         self.rows = biller.rows
         self._write = biller.gateway.database.write
         self._refuses_new = refuses_new
         plans, subscriptions = Plans(biller), Subscribing(biller)
+        follow_ons = FollowOns(biller, tokenizer, subscriptions)
         self._handlers: Mapping[str, Callable[[Call], Awaitable[Told]]] = {
             "plan_create": plans.create,
             "plan_list": plans.page,
@@ -68,6 +71,8 @@ class Billing:
             "subscription_cancel": partial(subscriptions.stop, cancel),
             "subscription_payments": subscriptions.payments,
             "subscription_skip": subscriptions.skip,
+            "follow_on_read": follow_ons.read,
+            "follow_on_create": follow_ons.create,
         }
 
     def match(self, method: str, path: str) -> Handler | frozenset[str]:

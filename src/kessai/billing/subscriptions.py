@@ -57,8 +57,10 @@ class Subscribing:
 
     async def create(self, call: Call) -> Told:
         asked = wire.read_subscription(call.document, is_new=True)
-        if isinstance(asked, Trouble):
-            return asked
+        return asked if isinstance(asked, Trouble) else await self.subscribe(call, asked)
+
+    async def subscribe(self, call: Call, asked: Asked) -> Told:
+        """Make what is asked for, or go on with it where it is there already."""
         subscription = await self._rows.subscription(call.merchant.id, call.new_id)
         if subscription is None:
             made = await self._new(call, asked)

@@ -44,10 +44,18 @@ ROUTES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("POST", "/rbs/v1/subscriptions/{id}/suspend", "subscription_suspend", "charges nothing until it is activated"),
     ("POST", "/rbs/v1/subscriptions/{id}/cancel", "subscription_cancel", "ends a subscription for good"),
     ("GET", "/rbs/v1/subscriptions/{id}/payments", "subscription_payments", "lists what was charged and what will be"),
+    ("GET", "/rbs/v1/subscriptions/follow-ons/{id}", "follow_on_read", "tells what a payment can be continued with"),
+    ("POST", "/rbs/v1/subscriptions/follow-ons/{id}", "follow_on_create", "makes a subscription of a payment's card"),
     ("PUT", "/rbs/v1/subscriptions/{id}/payments", "subscription_skip", "says which cycles are not charged"),
 )
 """Method, path, name in the metrics, and what it does."""
-LATER: Final = {"plan_create": 201, "subscription_create": 201, "subscription_suspend": 202, "subscription_cancel": 202}
+LATER: Final = {
+    "plan_create": 201,
+    "subscription_create": 201,
+    "follow_on_create": 201,
+    "subscription_suspend": 202,
+    "subscription_cancel": 202,
+}
 """Statuses of success that are not 200."""
 
 
@@ -66,9 +74,10 @@ def match(method: str, path: str) -> tuple[str, str] | frozenset[str]:
     steps = path.rstrip("/").split("/")
     identifier = ""
     methods = _SHAPES.get(tuple(steps))
-    if methods is None and len(steps) in (5, 6) and steps[4]:
-        identifier = steps[4]
-        methods = _SHAPES.get((*steps[:4], "{id}", *steps[5:]))
+    for place in (4, 5):
+        if methods is None and len(steps) > place and steps[place]:
+            identifier = steps[place]
+            methods = _SHAPES.get((*steps[:place], "{id}", *steps[place + 1 :]))
     if methods is None:
         return frozenset()
     name = methods.get(method)
@@ -226,6 +235,7 @@ TABLES: Final[Mapping[str, Table]] = {"plan": PLAN, "subscription": SUBSCRIPTION
 
 _REQUIRED_OF_PLAN: Final = ("name", "length", "unit", "currency", "amount")
 _REQUIRED: Final = ("name", "starts_at", "customer")
+_REQUIRED_OF_FOLLOW_ON: Final = ("name", "starts_at")
 _TERMS: Final = ("length", "unit", "currency", "amount")
 """What a subscription without a plan has to say itself."""
 
@@ -272,11 +282,12 @@ def read_plan(document: Mapping[str, object], *, is_new: bool) -> Asked | Troubl
     return _read(PLAN, document, _REQUIRED_OF_PLAN if is_new else ())
 
 
-def read_subscription(document: Mapping[str, object], *, is_new: bool) -> Asked | Trouble:
-    """POST and PATCH of a subscription."""
-    asked = _read(SUBSCRIPTION, document, _REQUIRED if is_new else ())
+def read_subscription(document: Mapping[str, object], *, is_new: bool, follows: bool = False) -> Asked | Trouble:
+    """POST and PATCH of a subscription; one that follows on a payment has its customer from there."""
+    required = _REQUIRED_OF_FOLLOW_ON if follows else _REQUIRED
+    asked = _read(SUBSCRIPTION, document, required if is_new else ())
     if is_new and isinstance(asked, Asked) and "plan_id" not in asked.values:
-        return _read(SUBSCRIPTION, document, _REQUIRED + _TERMS)
+        return _read(SUBSCRIPTION, document, required + _TERMS)
     return asked
 
 

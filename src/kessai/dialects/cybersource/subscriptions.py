@@ -12,6 +12,7 @@ from msgspec import Struct
 from kessai import ids
 from kessai.dialects.cybersource.answers import encode as encode_payment
 from kessai.dialects.cybersource.answers import wire_time
+from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.recurring import Body, Page
 from kessai.dialects.table import find
 from kessai.payment.lifecycle import Payment, Transaction
@@ -268,6 +269,38 @@ def skips_made(subscription: Subscription, now: datetime) -> Body:
         "status": "COMPLETED",
         "billingCyclesToSkip": list(subscription.skips),
     }
+
+
+# ---- a subscription that follows on a payment
+
+
+def bill_to_of(payment: Payment) -> Body:
+    """The billing address that came with a payment."""
+    kept = msgspec.json.decode(payment.root.particulars or b"{}", type=dict[str, object])
+    found = find(kept, ("orderInformation", "billTo"))
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def card_of(payment: Payment) -> Body:
+    """A payment's card as a payment instrument has it; its number is another token's."""
+    year, _, month = payment.expiry.partition("-")
+    card: Body = {"expirationMonth": month, "expirationYear": year} if month else {}
+    code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
+    return card | ({"type": code} if code else {})
+
+
+def follow_on(payment: Payment) -> Body:
+    """What a subscription can be made of."""
+    own = f"/rbs/v1/subscriptions/follow-ons/{ids.show(payment.root.id)}"
+    bill_to = bill_to_of(payment)
+    number = payment.pan_prefix + "X" * 6 + payment.pan_suffix
+    body: Body = {
+        "_links": {"self": _link(own, "GET"), "create": _link(own, "POST")},
+        "paymentInstrument": {"card": {"number": number, **card_of(payment)}, "billTo": bill_to},
+    }
+    if bill_to.get("email"):
+        body["buyerInformation"] = {"email": bill_to["email"]}
+    return body
 
 
 # ---- the payment of a charge
