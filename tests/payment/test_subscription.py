@@ -136,6 +136,10 @@ SCRIPTS = [
     ("declined for good", {"paid": 1, "period": 2}, [Result.HARD], State.SUSPENDED, 2, 1),
     ("never paid, for good", {}, [Result.HARD], State.FAILED, 1, 0),
     ("never paid, for now", {}, [Result.SOFT], State.DELINQUENT, 1, 0),
+    ("nothing came of it", {"paid": 1, "period": 2}, [Result.NOTHING] * 24, State.ACTIVE, 2, 1),
+    ("nothing ever comes of it", {"paid": 1, "period": 2}, [Result.NOTHING] * 25, State.DELINQUENT, 2, 1),
+    ("nothing, then paid", {"paid": 1, "period": 2}, [Result.NOTHING, Result.PAID], State.ACTIVE, 3, 2),
+    ("created while nobody was there", {"at_once": True}, [Result.NOTHING], State.FAILED, 1, 0),
     ("created to start at once", {"at_once": True}, [Result.SOFT], State.FAILED, 1, 0),
 ]
 
@@ -144,7 +148,7 @@ SCRIPTS = [
 def test_what_becomes_of_it(
     changes: dict[str, object], results: list[Result], state: State, period: int, paid: int
 ) -> None:
-    found = made(**changes)
+    found = made(**({"state": State.ACTIVE} if "paid" in changes else {}) | changes)
     for result in results:
         found = charged(found, result, START, TERMS)
     assert (found.state, found.period, found.paid) == (state, period, paid)
@@ -175,7 +179,9 @@ def test_stopped_while_it_was_charged_it_stays_so_and_the_payment_counts() -> No
 
 
 ACTS = st.lists(
-    st.sampled_from(["paid", "soft", "hard", "suspend", "resume", "pass", "cancel", "month", "skip", "amend"]),
+    st.sampled_from(
+        ["paid", "soft", "hard", "nothing", "suspend", "resume", "pass", "cancel", "month", "skip", "amend"]
+    ),
     max_size=60,
 )
 
@@ -190,7 +196,7 @@ def test_whatever_happens_no_try_comes_twice_and_every_state_follows_from_the_ta
     for act in acts:
         before = found
         match act:
-            case "paid" | "soft" | "hard":
+            case "paid" | "soft" | "hard" | "nothing":
                 charge = due_charge(found, now)
                 if charge is not None:
                     assert (charge.period, charge.attempt) not in tried
@@ -260,10 +266,10 @@ def payment(status: Status, *, undone: bool = False, **more: object) -> Payment:
         (payment(Status.DECLINED, reason=Reason.OVER_LIMIT), Result.SOFT),
         (payment(Status.DECLINED, reason=Reason.INVALID_ACCOUNT), Result.HARD),
         (payment(Status.DECLINED, reason=Reason.OVER_LIMIT, facts={"insight_category": "01"}), Result.HARD),
-        (payment(Status.FAILED), Result.SOFT),
+        (payment(Status.FAILED), Result.NOTHING),
         (payment(Status.PENDING), None),
         (payment(Status.UNKNOWN), None),
-        (payment(Status.UNKNOWN, undone=True), Result.SOFT),
+        (payment(Status.UNKNOWN, undone=True), Result.NOTHING),
     ],
 )
 def test_what_a_payment_says_of_its_charge(found: Payment, result: Result | None) -> None:

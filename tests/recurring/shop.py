@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
+from kessai import books
 from kessai.app import House
 from kessai.payment.card import Pan
 from kessai.storage.payments import Answer
@@ -156,6 +157,12 @@ class Shop:
 
         self.service.until(nothing, look)
         return found
+
+    def assert_books(self) -> None:
+        """The books are as they should be. A moved clock cuts settlements meanwhile, so it is looked at again."""
+        database = self.service.house.database
+        report = self.service.run(books.confirmed(lambda: books.check(database)))
+        assert report.findings == ()
 
     def until_paid(self, identifier: str, periods: int) -> None:
         """Wait until the first so many periods are paid, each at the first try."""

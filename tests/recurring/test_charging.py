@@ -45,7 +45,7 @@ def test_a_soft_decline_is_tried_again_and_recovers(shop: Shop) -> None:
     shop.advance("1d1h")
     shop.until(identifier, lambda told: told == [(1, "PAID"), (2, "DECLINED"), (2, "PAID")])
     assert shop.state(identifier) == "ACTIVE"
-    shop.service.assert_books()
+    shop.assert_books()
 
 
 def test_retries_end_and_the_subscription_is_suspended(shop: Shop) -> None:
@@ -139,7 +139,7 @@ def test_suspended_nothing_is_charged_and_activated_what_was_missed_is(shop: Sho
     shop.advance("1mo")
     shop.until_paid(charged, 5)
     shop.until(passed, lambda told: told == [(1, "PAID"), (5, "PAID")])
-    shop.service.assert_books()
+    shop.assert_books()
 
 
 def test_cancelled_is_for_good(shop: Shop) -> None:
@@ -176,3 +176,14 @@ def test_a_skipped_cycle_is_not_charged(shop: Shop) -> None:
     shop.advance("4mo")
     shop.until(identifier, lambda told: told == [(1, "PAID"), (2, "PAID"), (4, "PAID")])
     assert shop.state(identifier) == "COMPLETED"
+
+
+def test_an_acquirer_that_fails_uses_up_no_retry(shop: Shop) -> None:
+    identifier = running(shop)
+    bill(shop, identifier, "2000.00")
+    shop.advance("1mo1h")
+    shop.until(identifier, lambda told: told == [(1, "PAID"), (2, "FAILED")])
+    assert shop.state(identifier) == "ACTIVE"
+    bill(shop, identifier, "10.00")
+    shop.advance("61m")
+    shop.until(identifier, lambda told: told == [(1, "PAID"), (2, "FAILED"), (2, "PAID")])

@@ -73,7 +73,7 @@ def test_holds_lapse_cards_expire_and_answers_tell_the_merchants_time(shop: Shop
     assert later_on.id[:12] < str(int(before.timestamp() * 1000) + 60_000)[1:], "ids keep the time of the wall"
     shop.go_to("2100-02-01T00:00:00Z")
     assert shop.till.pay(old).said[2] == "EXPIRED_CARD"
-    shop.service.assert_books()
+    shop.assert_books()
 
 
 def test_a_clock_goes_forward_only(shop: Shop) -> None:

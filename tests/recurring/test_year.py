@@ -43,7 +43,7 @@ def test_twelve_monthly_cycles_are_twelve_charges(shop: Shop) -> None:
     paid_at = datetime.fromisoformat(last["submitTimeUTC"])
     assert (paid_at - datetime.fromisoformat(first["submitTimeUTC"])).days >= 330
     assert shop.till.call("GET", f"/pts/v2/payments/{charges[0]['transactionID']}").json["status"] == "AUTHORIZED"
-    shop.service.assert_books()
+    shop.assert_books()
 
 
 def test_the_last_day_of_a_month_stays_the_last_day(shop: Shop) -> None:

@@ -41,7 +41,7 @@ AT_A_TIME: Final = 16
 MOST_RACES: Final = 32
 LOST_AFTER: Final = KEYS_KEPT - timedelta(days=1)
 """A try that was begun longer ago than this, and has no payment, may have had one whose claim is forgotten."""
-_STATES: Final = {Result.PAID: "paid", Result.SOFT: "declined", Result.HARD: "declined"}
+_STATES: Final = {Result.PAID: "paid", Result.SOFT: "declined", Result.HARD: "declined", Result.NOTHING: "failed"}
 
 
 class OnFile(Struct, frozen=True, kw_only=True):
@@ -76,6 +76,8 @@ class Biller(Struct, frozen=True):
 async def charge_due(biller: Biller, merchant: Merchant, is_stopping: Callable[[], bool]) -> int:
     """Charge what is due for a merchant. How many subscriptions were looked at."""
     after, count = (0, 0), 0
+    if biller.gateway.links[merchant.personality].is_away:
+        return 0  # what is due stays due
     now = merchant.at(biller.gateway.clock())
     while page := await biller.rows.due(merchant.id, now, after):
         after = (page[-1][0], page[-1][1].id)

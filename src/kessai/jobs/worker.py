@@ -41,6 +41,7 @@ class Worker:
         self._first_wait_s = first_wait_s
         self._longest_wait_s = longest_wait_s
         self._awake = asyncio.Event()
+        self._may_charge = asyncio.Event()
         self._stopping = False
         self._was_away = False
         self._claims_after: dict[str, bytes] = {}
@@ -56,16 +57,17 @@ class Worker:
 
     def wake(self) -> None:
         self._awake.set()
+        self._may_charge.set()
 
     def hurry(self) -> None:
         """Look for what time has brought at once: a clock was moved."""
         self._next_round = 0.0
-        self._awake.set()
+        self.wake()
 
     def stop(self) -> None:
         """Finish the job at hand and return from `run`."""
         self._stopping = True
-        self._awake.set()
+        self.wake()
 
     async def recover(self) -> int:
         """What a process that is gone left open becomes unknown, before the port is open. How much it was."""
@@ -73,22 +75,26 @@ class Worker:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        charging = asyncio.create_task(self._charge())
         while not self._stopping:
             self._awake.clear()
             try:
                 await self._hurry()
                 await self._work_off()
-                await self._charge()
                 if loop.time() >= self._next_round:
                     self._next_round = loop.time() + ROUNDS_EVERY_S
                     await self._round()
             except Exception as error:  # the database may be gone for a while; the worker stays
                 log("worker.fault", level="error", error=type(error).__name__)
-            try:
-                async with asyncio.timeout(min(IDLE_S, self._first_wait_s)):
-                    await self._awake.wait()
-            except TimeoutError:
-                continue
+            await self._idle(self._awake)
+        await charging
+
+    async def _idle(self, event: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(min(IDLE_S, self._first_wait_s)):
+                await event.wait()
+        except TimeoutError:
+            return
 
     async def _hurry(self) -> None:
         """When a link is back, what waited for it goes first (F13)."""
@@ -108,13 +114,17 @@ class Worker:
                     await self._attempt(merchant, job)
 
     async def _charge(self) -> None:
-        for merchant in self._merchants():
-            if self._stopping:
-                return
-            try:
-                await self.charge(merchant)
-            except Exception as error:  # one merchant's trouble is not the others'
-                log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+        """Charge what is due, beside everything else: a slow acquirer must not keep clean-ups waiting."""
+        while not self._stopping:
+            self._may_charge.clear()
+            for merchant in self._merchants():
+                if self._stopping:
+                    return
+                try:
+                    await self.charge(merchant)
+                except Exception as error:  # one merchant's trouble is not the others'
+                    log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+            await self._idle(self._may_charge)
 
     def _now(self) -> datetime:
         """The clock; after it went back, its latest time and what has really passed since (R-13)."""

@@ -149,6 +149,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     """Which try at this period is the next one; counted for ever, so that no two tries share a number."""
     retries: int = 0
     """How often this period was tried again since it was due, or since the subscription was activated."""
+    failures: int = 0
+    """How many tries in a row came to nothing."""
     paid: int = 0
     missed: tuple[int, ...] = ()
     """Periods that were passed over without a payment."""
@@ -180,6 +182,8 @@ class Result(Enum):
     """Declined, and another day may bring another answer."""
     HARD = "hard"
     """Declined, and the same card will not be accepted again."""
+    NOTHING = "nothing"
+    """Nobody said no: the acquirer could not be reached, or its answer was lost and the charge undone."""
 
 
 DECLINES: Final[Mapping[Reason, Result]] = {
@@ -197,6 +201,10 @@ DECLINES: Final[Mapping[Reason, Result]] = {
 }
 """Why a charge was not paid, to whether trying again makes sense: a card that is gone, barred or not the cardholder's
 stays so, and nobody is there to be authenticated."""
+AGAIN_AFTER: Final = timedelta(hours=1)
+"""When a charge of which nothing came is made again; it uses up no retry."""
+MOST_FAILURES: Final = 24
+"""So many of them in a row count as a decline."""
 NEVER_APPROVE: Final = "01"
 """The issuer's own word that it will never approve (the fact `insight_category`)."""
 
@@ -207,13 +215,15 @@ def result_of(payment: Payment) -> Result | None:
     match root.status:
         case Status.APPROVED:
             return Result.PAID
-        case Status.DECLINED | Status.FAILED:
+        case Status.FAILED:
+            return Result.NOTHING
+        case Status.DECLINED:
             if root.facts.get("insight_category") == NEVER_APPROVE:
                 return Result.HARD
             return DECLINES[root.reason or Reason.GENERAL_DECLINE]
         case _:
             undoing = [*payment.followers(Operation.REVERSAL), *payment.followers(Operation.VOID, root.id)]
-            return Result.SOFT if any(tx.status is Status.APPROVED for tx in undoing) else None
+            return Result.NOTHING if any(tx.status is Status.APPROVED for tx in undoing) else None
 
 
 class Obstacle(Enum):
@@ -297,11 +307,14 @@ def charged(subscription: Subscription, result: Result, now: datetime, terms: Te
     if subscription.state not in RUNNING:
         return replace(tried, due_at=None)
     is_new = subscription.paid == 0 and subscription.period == 1
+    is_created_by_it = is_new and subscription.at_once
+    if result is Result.NOTHING and not is_created_by_it and subscription.failures < MOST_FAILURES:
+        return replace(tried, failures=subscription.failures + 1, due_at=now + AGAIN_AFTER)
     if is_new and (subscription.at_once or result is Result.HARD):
         return _become(tried, Event.CREATED_DECLINED if subscription.at_once else Event.NEVER_PAID)
-    if result is Result.SOFT and subscription.retries < terms.recurring_retries:
+    if result is not Result.HARD and subscription.retries < terms.recurring_retries:
         again = now + timedelta(days=terms.recurring_retry_days)
-        return replace(_become(tried, Event.SOFT), retries=subscription.retries + 1, due_at=again)
+        return replace(_become(tried, Event.SOFT), retries=subscription.retries + 1, failures=0, due_at=again)
     match terms.recurring_exhausted:
         case "suspend":
             return replace(_become(tried, Event.EXHAUSTED_SUSPEND), retries=0)
@@ -330,7 +343,7 @@ def _go_on(subscription: Subscription, event: Event, last: Event) -> Subscriptio
     if period is None:
         ended = replace(subscription, due_at=None)
         return ended if subscription.state in FINAL else replace(ended, state=_TO[last][1])
-    moved = replace(subscription, period=period, attempt=1, retries=0, due_at=None)
+    moved = replace(subscription, period=period, attempt=1, retries=0, failures=0, due_at=None)
     if subscription.state not in RUNNING:
         return moved
     return replace(_become(moved, event), due_at=due_of(moved, period))
@@ -364,7 +377,7 @@ def activate(subscription: Subscription, now: datetime, *, charge_missed: bool) 
         subscription = replace(subscription, period=period, attempt=1)
     is_early = subscription.paid == 0 and subscription.starts_at > now
     active = _become(subscription, Event.ACTIVATE_EARLY if is_early else Event.ACTIVATE)
-    return replace(active, retries=0, due_at=due_of(active, active.period))
+    return replace(active, retries=0, failures=0, due_at=due_of(active, active.period))
 
 
 def missed_until(subscription: Subscription, now: datetime) -> Iterator[int]:
