@@ -245,7 +245,7 @@ def test_a_gateway_offers_health_and_metrics_on_a_port_of_this_machine(tmp_path:
 
 
 def test_on_a_full_disk_nothing_new_begins_and_what_was_begun_is_finished(tmp_path: Path) -> None:
-    """R-22: authorizations, sales and credits get 503 with Retry-After; captures, reversals and reads go on."""
+    """R-22: authorizations, sales, credits and new tokens get 503; captures, reversals and reads go on."""
     (tmp_path / "data").mkdir()
     disk = ROOMY
 
@@ -258,6 +258,8 @@ def test_on_a_full_disk_nothing_new_begins_and_what_was_begun_is_finished(tmp_pa
         while httpx.get(f"{url}/health/ready").json() != {"status": "degraded"}:
             assert time.monotonic() < end
         new = served.ask("POST", "/pts/v2/payments", payment())[0]
+        stored = served.ask("POST", "/tms/v2/customers", {})[0]
+        known = served.ask("GET", "/tms/v2/customers/AB695DA801DD1BB6E05341588E0A3BDC")[0]
         captured = served.capture(paid)
         read = served.ask("GET", f"/tss/v2/transactions/{captured}")[0]
         amount = {"amountDetails": {"totalAmount": "102.21", "currency": "USD"}}
@@ -265,7 +267,7 @@ def test_on_a_full_disk_nothing_new_begins_and_what_was_begun_is_finished(tmp_pa
         disk = ROOMY
         while httpx.get(f"{url}/health/ready").json() != {"status": "ok"}:
             assert time.monotonic() < end
-        return [new, read, undone, served.ask("POST", "/pts/v2/payments", payment())[0]]
+        return [new, stored, known, read, undone, served.ask("POST", "/pts/v2/payments", payment())[0]]
 
     async def scene() -> None:
         async with opened(tmp_path / "data") as house:
@@ -286,8 +288,8 @@ def test_on_a_full_disk_nothing_new_begins_and_what_was_begun_is_finished(tmp_pa
             while not ports:
                 await asyncio.sleep(0.01)
             url, key = f"http://127.0.0.1:{ports[0]}", SharedSecret.of(key_id, secret, SHOP_ID)
-            assert await asyncio.to_thread(ask_all, url, key) == [503, 200, 201, 201]
-            assert house.metrics.refused == 1
+            assert await asyncio.to_thread(ask_all, url, key) == [503, 503, 200, 200, 201, 201]
+            assert house.metrics.refused == 2
             looking.cancel()
             stop.set()
             await serving

@@ -525,7 +525,9 @@ def test_a_profile_is_the_merchants_own_or_unknown(service: Service, shop: Clien
     known = "93B32398-AD51-4CC2-A682-EA3E93614EB1"
     assert till.call("POST", CUSTOMERS, {}, {"profile-id": known}).status == 201
     for client, profile in ((shop, known), (till, "0" * 36)):
-        assert error(client.call("POST", CUSTOMERS, {}, {"profile-id": profile})) == (424, "notFound")
+        refused = client.call("POST", CUSTOMERS, {}, {"profile-id": profile})
+        assert error(refused) == (424, "notFound")
+        assert "token_profile" in str(refused.explanation)
     wrong = shop.call("GET", f"{CUSTOMERS}/{'A' * 32}", None, {"profile-id": "short"})
     assert (error(wrong), details(wrong)) == ((400, "invalidHeaders"), ["profile-id"])
 

@@ -1,21 +1,24 @@
 """Tokens as rows, on both engines: each commit whole or not at all, races with one winner."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 from tests.conftest import on_both_engines
-from tests.houses import Till, opened
+from tests.houses import Till, by_hand, opened
 
-from kessai import verify
+from kessai import ids, verify
 from kessai.app import House
 from kessai.claims import claim_of
+from kessai.jobs import claims
 from kessai.payment.card import AccountNumber, Pan
-from kessai.payment.lifecycle import Refusal
+from kessai.payment.lifecycle import Refusal, Status
 from kessai.storage.payments import Answer
-from kessai.storage.tokens import PurgeAnswers, ToldBefore, WriteTokens, commit
-from kessai.storage.writes import Conflict
+from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, commit, oldest_answer
+from kessai.storage.writes import Conflict, Finish, Raced
 from kessai.tokenizer import Decided, Resolved, Tokenizer, Unresolved
 from kessai.tokens.objects import Customer, InstrumentIdentifier, Missing, PaymentInstrument, ShippingAddress
 from kessai.tokens.rules import Changes, Referred, add, change, delete_customer, delete_instrument
@@ -311,5 +314,73 @@ def test_a_proof_of_all_that_is_stored_knows_answers(tmp_path: Path) -> None:
         book = house.folder / verify.BOOK
         report = await verify.verify(house.database, now=house.clock(), deadline_s=0.2, book=book, again_after_s=0)
         return [finding.what for finding in report.findings]
+
+    asyncio.run(main())
+
+
+def test_answers_are_forgotten_after_the_claims_that_lead_to_them(tmp_path: Path) -> None:
+    """R-10: kept as long as their window, and not for ever."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            gateway, merchant = house.gateway, house.accounts.get(OURS).merchant
+            claim = claim_of("POST /x", "key", request=b"r")
+            answer = Answer(200, b"{}")
+            id_ = house.tokenizer.new_id()
+            write = WriteTokens(merchant_id=OURS, changes=Changes(), claims=(claim,), answer_id=id_, answer=answer)
+            assert await commit(house.database, write) is None
+            kept = []
+            for days in (0, 29, 30.5, 32):
+                later = datetime.now(UTC) + timedelta(days=days)
+                gateway.new_id = partial(ids.first_of, later)
+                await claims.forget(gateway, merchant, b"")
+                has_claim = bool(await gateway.payments.claims(OURS, b"", 10))
+                kept.append((has_claim, await oldest_answer(house.database, OURS) == id_))
+            assert kept == [(True, True), (True, True), (False, True), (False, False)]
+
+    asyncio.run(main())
+
+
+def test_a_payment_and_the_tokens_that_it_makes_are_one_commit(tmp_path: Path) -> None:
+    """Both or neither: a number that is stored meanwhile is a race, and the outcome is finished again."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            tokenizer, database, till = house.tokenizer, house.database, Till(house, OURS)
+            answer = Answer(201, b"{}")
+
+            async def finish() -> Finish:
+                """What commit 2 of an authorization would write, its row open again."""
+                done = await till.authorize()
+                await by_hand(house, f"UPDATE transactions SET status = 'pending' WHERE id = {done.id}")
+                return Finish(merchant_id=OURS, transaction=done, answer=answer)
+
+            async def made(pan: Pan) -> tuple[InstrumentIdentifier, Changes]:
+                customer = tokenizer.new_customer({})
+                number, is_new = await tokenizer.instrument_of(OURS, pan, {})
+                card = tokenizer.new_payment_instrument(customer, number, {}, expiry="2031-12")
+                changes = Changes((customer, number)) if is_new else Changes((customer,), (number,))
+                return number, changes.also(add(card, customer, None)[1])
+
+            first, (number, changes) = await finish(), await made(PAN)
+            assert await database.write(FinishWithTokens(first, changes)) is True
+            assert await tokenizer.tokens.instrument_identifier(OURS, number.id) == number
+            stored = await house.gateway.payments.answer(OURS, first.transaction.id)
+            assert stored is not None
+            # Concluded before us: no token is made.
+            _, late = await made(Pan("5555555555554444"))
+            assert await database.write(FinishWithTokens(first, late)) is False
+            assert isinstance(await tokenizer.tokens.customer(OURS, late.created[0].id), Missing)
+            # A number that another one stored meanwhile: neither.
+            second, (_, stale) = await finish(), await made(Pan("5555555555554444"))
+            other, _ = await tokenizer.instrument_of(OURS, Pan("5555555555554444"), {})
+            assert await written(house, Changes((other,))) is None
+            with pytest.raises(Raced):
+                await database.write(FinishWithTokens(second, stale))
+            loaded = await house.gateway.payments.load(OURS, second.transaction.id)
+            assert loaded is not None
+            assert loaded.payment.root.status is Status.PENDING
+            _, fresh = await made(Pan("5555555555554444"))
+            assert await database.write(FinishWithTokens(second, fresh)) is True
 
     asyncio.run(main())

@@ -6,8 +6,8 @@ from kessai import ids
 from kessai.claims import KEYS_KEPT
 from kessai.gateway import Gateway
 from kessai.payment.merchant import Merchant
-from kessai.storage.subscriptions import PurgeKept
-from kessai.storage.tokens import PurgeAnswers
+from kessai.storage.subscriptions import PurgeKept, Subscriptions
+from kessai.storage.tokens import PurgeAnswers, oldest_answer
 from kessai.storage.writes import PurgeClaims
 
 PAGE = 500
@@ -33,6 +33,10 @@ async def forget(gateway: Gateway, merchant: Merchant, after: bytes) -> bytes:
     if len(page) == PAGE:
         return page[-1][0]
     before = ids.first_of(ids.made_at(first) - timedelta(days=1))  # every claim to them has been forgotten by then
-    await gateway.database.write(PurgeAnswers(merchant.id, before))
-    await gateway.database.write(PurgeKept(merchant.id, before))
+    oldest = await oldest_answer(gateway.database, merchant.id)
+    if oldest is not None and oldest < before:
+        await gateway.database.write(PurgeAnswers(merchant.id, before))
+    kept = await Subscriptions(gateway.database).oldest_kept(merchant.id)
+    if kept is not None and kept < before:
+        await gateway.database.write(PurgeKept(merchant.id, before))
     return b""

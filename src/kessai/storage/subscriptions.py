@@ -125,6 +125,11 @@ class Subscriptions:
         told = Answer(status, unpack(answer), is_replay=True) if status is not None else None
         return Kept(bytes(request), identifier, told)
 
+    async def oldest_kept(self, merchant_id: str) -> int | None:
+        """The smallest id that an idempotency key is kept for; None where none is."""
+        rows = await self._read("oldest_kept", {"merchant_id": merchant_id})
+        return rows[0][0] if rows else None
+
 
 WANTED: Final = (
     "code",

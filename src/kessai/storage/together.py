@@ -30,7 +30,7 @@ from kessai.storage.subscriptions import (
     RecordCharge,
     SubscribeToPlan,
 )
-from kessai.storage.tokens import PurgeAnswers, ToldBefore, WriteTokens, token_row
+from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, token_row
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,
@@ -56,6 +56,7 @@ from kessai.storage.writes import (
     transaction_row,
 )
 from kessai.tokens.objects import InstrumentIdentifier
+from kessai.tokens.rules import Changes
 
 W = TypeVar("W", bound=Write[Any])
 MOST: Final = 128
@@ -206,24 +207,36 @@ def _finished(rows: Sequence[Row], writes: Sequence[Finish]) -> list[bool]:
 # ---- tokens
 
 
+def _tokens(merchant_id: str, changes: Changes) -> dict[str, object]:
+    # In the order of their ids: two statements that want the same rows come one after the other.
+    changed = [token_row(merchant_id, token) for token in sorted(changes.changed, key=lambda token: token.id)]
+    created = [token_row(merchant_id, token) for token in changes.created]
+    columns: dict[str, object] = {f"token_{name}": [row[name] for row in changed] for name in _CHANGED}
+    return columns | {f"new_{name}": [row[name] for row in created] for name in _CREATED}
+
+
 def _write_tokens(writes: Sequence[WriteTokens]) -> Values:
     (write,) = writes
-    # In the order of their ids: two statements that want the same rows come one after the other.
-    changed = [token_row(write.merchant_id, token) for token in sorted(write.changes.changed, key=lambda t: t.id)]
-    created = [token_row(write.merchant_id, token) for token in write.changes.created]
     answer = write.answer
+    return _tokens(write.merchant_id, write.changes) | {
+        "merchant_id": write.merchant_id,
+        "claim_key": [claim.key for claim in write.claims],
+        "claim_request": [claim.request for claim in write.claims],
+        "claim_since": [claim.since for claim in write.claims],
+        "answer_id": write.answer_id,
+        "answer_status": answer.status if answer else None,
+        "answer": pack(answer.stored or answer.body) if answer else None,
+    }
+
+
+def _finish_with_tokens(writes: Sequence[FinishWithTokens]) -> Values:
+    (write,) = writes
+    finish = write.finish
     return (
-        {"merchant_id": write.merchant_id}
-        | {name: [row[name] for row in changed] for name in _CHANGED}
-        | {f"new_{name}": [row[name] for row in created] for name in _CREATED}
-        | {
-            "claim_key": [claim.key for claim in write.claims],
-            "claim_request": [claim.request for claim in write.claims],
-            "claim_since": [claim.since for claim in write.claims],
-            "answer_id": write.answer_id,
-            "answer_status": answer.status if answer else None,
-            "answer": pack(answer.stored or answer.body) if answer else None,
-        }
+        dict(zip(OUTCOME, outcome_row(finish.merchant_id, finish.transaction, finish.answer), strict=True))
+        | _entries([entry_row(finish.merchant_id, entry) for entry in finish.entries])
+        | _jobs(finish.jobs)
+        | _tokens(finish.merchant_id, write.changes)
     )
 
 
@@ -244,11 +257,14 @@ def _tokens_written(rows: Sequence[Row], writes: Sequence[WriteTokens]) -> list[
     return [None if claim is None else claim.taken or Then(ToldBefore(write.merchant_id, claim))]
 
 
-def _token_touches(write: WriteTokens) -> Iterable[object]:
+def _token_touches(write: WriteTokens | FinishWithTokens) -> Iterable[object]:
     for token in (*write.changes.created, *write.changes.changed):
         yield write.merchant_id, token.id
         if isinstance(token, InstrumentIdentifier) and token.fingerprint is not None:
             yield write.merchant_id, token.fingerprint
+    if isinstance(write, FinishWithTokens):
+        yield write.finish.transaction.id
+        return
     for claim in write.claims:
         yield write.merchant_id, claim.key
 
@@ -362,6 +378,7 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     PurgeClaims: Together("purge_claims", _purge, _nothing),
     Happened: Together("remember", _remember, _nothing),
     WriteTokens: Together("write_tokens", _write_tokens, _tokens_written, _token_touches, raced=Raced),
+    FinishWithTokens: Together("finish_with_tokens", _finish_with_tokens, _done, _token_touches, raced=Raced),
     ToldBefore: Together("read_answer", _alone, _told),
     PurgeAnswers: Together("purge_answers", _alone, _nothing),
     Transmit: Together("collect", _collect, lambda _rows, _writes: [True], raced=Raced),

@@ -15,7 +15,7 @@ from kessai.payment.lifecycle import Refusal
 from kessai.storage.compact import pack, unpack
 from kessai.storage.database import Database, Row, Run
 from kessai.storage.payments import Answer, Claim, encode_json, from_ms, to_ms, told_before
-from kessai.storage.writes import Conflict, Raced, claim_row, forget
+from kessai.storage.writes import Conflict, Finish, Raced, claim_row, forget
 from kessai.tokens.objects import (
     Customer,
     InstrumentIdentifier,
@@ -128,6 +128,12 @@ class Tokens:
         return found
 
 
+async def oldest_answer(database: Database, merchant_id: str) -> int | None:
+    """The id of the first answer that is kept for who sends its request again."""
+    rows = await database.read("oldest_answer", {"merchant_id": merchant_id})
+    return rows[0][0] if rows else None
+
+
 def _token(row: Row) -> Token:
     kind, id_, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry = row[:12]
     common: dict[str, Any] = {
@@ -184,6 +190,27 @@ class WriteTokens(Struct, frozen=True, kw_only=True):
         if self.answer is not None:
             run("add_answer", answer_row(merchant, self.answer_id, self.answer))
         return None
+
+
+class FinishWithTokens(Struct, frozen=True):
+    """Commit 2 of a payment that makes tokens: its outcome with them, or neither. False: it was concluded before us.
+
+    Raced: a token is not as it was loaded. Nothing was written; load the tokens, decide and finish again.
+    """
+
+    finish: Finish
+    changes: Changes
+
+    @property
+    def merchant_id(self) -> str:
+        return self.finish.merchant_id
+
+    def apply(self, run: Run) -> bool:
+        if not self.finish.apply(run):
+            return False
+        if WriteTokens(merchant_id=self.merchant_id, changes=self.changes).apply(run) is not None:
+            raise Raced
+        return True
 
 
 class ToldBefore(Struct, frozen=True):

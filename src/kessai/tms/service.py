@@ -94,7 +94,11 @@ class TokenService:
         merchant = account.merchant
         fault = _profile_fault(merchant, request.header("profile-id"))
         if fault is not None:
-            return self._ended(token_faults.answer(fault))
+            refused = token_faults.answer(fault)
+            if merchant.is_test:
+                why = f"the profile of this merchant is {merchant.terms.token_profile or 'none'} (token_profile)"
+                refused = replace(refused, headers={**refused.headers, EXPLANATION: why})
+            return self._ended(refused)
         asked = Asked(merchant, found, document, request.header("if-match"), request.target.partition("?")[2])
         try:
             told = await self._tokenizer.perform(merchant.id, partial(self._desk.decide, asked), claims)

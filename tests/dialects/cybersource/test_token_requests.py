@@ -1,5 +1,6 @@
 """Token documents: merge patches, what is kept, where lists begin; routes and their paths."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_answers import etag, is_matched
 from kessai.dialects.cybersource.token_faults import FAULTS, Fault
-from kessai.dialects.cybersource.token_members import CARD_CODES, CARD_WORDS
+from kessai.dialects.cybersource.token_members import CARD_CODES, CARD_WORDS, MEMBERS
 from kessai.dialects.cybersource.token_routes import ROUTES, Kind, Match, match
 from kessai.payment.card import AccountNumber, Pan
 from kessai.tokens.objects import Customer
@@ -134,3 +135,39 @@ def test_an_etag_is_matched_in_any_of_its_forms() -> None:
 
 def test_every_fault_stands_in_the_table_once() -> None:
     assert len(set(FAULTS.values())) == len(FAULTS)
+
+
+_NAMES = sorted({step.removesuffix("[]") for rows in MEMBERS.values() for row in rows for step in row.path.split(".")})
+_NAMES += ["default", "id", "instrumentIdentifier", "defaultPaymentInstrument", "tokenInformation", "customer", "jti"]
+_NAMES += ["processingInformation", "actionTokenTypes", "paymentInstrument", "shippingAddress", "tokenizedCard"]
+_anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=30) | st.sampled_from(["4111111111111111", "true"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@given(st.dictionaries(st.sampled_from(_NAMES), _anything, max_size=8))
+def test_whatever_is_sent_is_read_or_refused(document: dict[str, object]) -> None:
+    """No document is a crash, nothing that is kept has a number or is not text, and what is kept is kept again."""
+    kept = {"card": {"number": "411111XXXXXX1111"}}
+    for found in (
+        read.customer(document),
+        read.shipping_address(document),
+        read.payment_instrument(document, is_test=True),
+        read.payment_instrument(document, is_test=False, is_new=False),
+        read.identifier(document, is_test=True),
+        read.tokenize(document),
+        read.patched_identifier(kept, document),
+        read.customer(read.patched({"objectInformation": {"title": "t"}}, document)),
+    ):
+        if isinstance(found, read.Tokenize | Fault):
+            continue
+        stored = found if isinstance(found, dict) else found.document
+        assert b"4111111111111111" not in msgspec.json.encode(stored)
+        if isinstance(found, read.Customer):
+            assert read.customer(stored) == read.Customer(stored)
+        if isinstance(found, read.PaymentInstrument):
+            again = read.payment_instrument(stored, is_test=True, is_new=False)
+            assert isinstance(again, read.PaymentInstrument)
+            assert (again.document, again.expiry) == (stored, found.expiry)

@@ -152,5 +152,8 @@ UPDATE kept_answers SET status = :status, answer = :answer
 -- forget_answer --
 DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND key = :key AND id = :id;
 
+-- oldest_kept --
+SELECT MIN(id) FROM kept_answers WHERE merchant_id = :merchant_id;
+
 -- purge_kept --
 DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND id < :before;

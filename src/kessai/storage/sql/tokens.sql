@@ -86,6 +86,9 @@ SELECT c.request, 'answered', a.status, a.answer
   FROM claims c JOIN answers a ON a.merchant_id = c.merchant_id AND a.id = c.transaction_id
  WHERE c.merchant_id = :merchant_id AND c.key = :key AND c.transaction_id >= :since;
 
+-- oldest_answer --
+SELECT MIN(id) FROM answers WHERE merchant_id = :merchant_id;
+
 -- purge_answers --
 -- Answers that no claim leads to any more.
 DELETE FROM answers WHERE merchant_id = :merchant_id AND id < :before;
