@@ -14,7 +14,7 @@ from typing import Final
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.payment.lifecycle import Operation
 from kessai.payment.merchant import Merchant
-from kessai.payment.subscription import Unit, plus
+from kessai.payment.plan import Unit, plus
 from kessai.storage.database import Database
 from kessai.storage.merchants import MoveClock
 

@@ -10,36 +10,38 @@ from msgspec.structs import replace
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.merchant import Terms
 from kessai.payment.money import Currency, Money
-from kessai.payment.subscription import (
-    DECLINES,
-    FINAL,
-    RUNNING,
-    TABLE,
+from kessai.payment.plan import (
     Billing,
     Change,
     Obstacle,
     Plan,
     PlanState,
+    Unit,
+    amend_plan,
+    may_delete,
+    plus,
+    switch_plan,
+)
+from kessai.payment.subscription import (
+    DECLINES,
+    FINAL,
+    RUNNING,
+    TABLE,
     Result,
     State,
     Subscription,
-    Unit,
     activate,
     amend,
-    amend_plan,
     cancel,
     charged,
     due_charge,
     due_of,
     follow_plan,
-    may_delete,
     missed_until,
     next_charge,
-    plus,
     result_of,
     skip,
     suspend,
-    switch_plan,
     upcoming,
     verified,
 )

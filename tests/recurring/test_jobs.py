@@ -22,7 +22,8 @@ from kessai.app import House, open_house
 from kessai.claims import claim_of
 from kessai.jobs import recurring
 from kessai.payment.lifecycle import Operation, Outcome, Unknown
-from kessai.payment.subscription import Billing, State, Subscription, Unit, next_charge
+from kessai.payment.plan import Billing, Unit
+from kessai.payment.subscription import State, Subscription, next_charge
 from kessai.storage.subscriptions import AddSubscription, BeginCharge, ChangeSubscription
 from tests import postgres
 from tests.commands import ENVIRONMENT, Gateway

@@ -10,7 +10,8 @@ from tests.conftest import on_both_engines
 from tests.houses import opened
 
 from kessai.app import House
-from kessai.payment.subscription import Billing, Plan, PlanState, State, Subscription, Unit, next_charge
+from kessai.payment.plan import Billing, Plan, PlanState, Unit
+from kessai.payment.subscription import State, Subscription, next_charge
 from kessai.storage.payments import Answer
 from kessai.storage.subscriptions import (
     WANTED,

@@ -11,16 +11,8 @@ from kessai.dialects.cybersource.recurring import Trouble
 from kessai.gateway import Busy
 from kessai.jobs.recurring import Biller
 from kessai.payment.merchant import Merchant
-from kessai.payment.subscription import (
-    FINAL,
-    Obstacle,
-    Plan,
-    PlanState,
-    amend_plan,
-    follow_plan,
-    may_delete,
-    switch_plan,
-)
+from kessai.payment.plan import Obstacle, Plan, PlanState, amend_plan, may_delete, switch_plan
+from kessai.payment.subscription import FINAL, follow_plan
 from kessai.storage.subscriptions import AddPlan, ChangePlan, ChangeSubscription, DeletePlan
 
 

@@ -31,7 +31,8 @@ from kessai.once import once
 from kessai.payment.card import Pan, looks_like_a_pan
 from kessai.payment.lifecycle import Refusal
 from kessai.payment.merchant import Merchant
-from kessai.payment.subscription import PlanState, cancel, suspend
+from kessai.payment.plan import PlanState
+from kessai.payment.subscription import cancel, suspend
 from kessai.storage.payments import Claim
 from kessai.tokenizer import Tokenizer
 

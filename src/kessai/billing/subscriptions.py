@@ -16,12 +16,10 @@ from kessai.gateway import Busy
 from kessai.jobs import recurring
 from kessai.jobs.recurring import Biller, OnFile
 from kessai.payment.merchant import Merchant
+from kessai.payment.plan import Obstacle, Plan, PlanState
 from kessai.payment.subscription import (
     FINAL,
     RUNNING,
-    Obstacle,
-    Plan,
-    PlanState,
     State,
     Subscription,
     activate,

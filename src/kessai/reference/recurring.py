@@ -1,7 +1,8 @@
 """Sections about recurring billing: routes, members, states, declines; and the sandbox's clock."""
 
 from kessai.dialects.cybersource import recurring as wire
-from kessai.payment.subscription import DECLINES, TABLE, Obstacle, Result
+from kessai.payment.plan import Obstacle
+from kessai.payment.subscription import DECLINES, TABLE, Result
 from kessai.reference.parts import code, table
 from kessai.sandbox import STEPS
 

@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.payment.subscription import Charge, Plan, Subscription
+from kessai.payment.plan import Plan
+from kessai.payment.subscription import Charge, Subscription
 from kessai.storage.compact import pack, unpack
 from kessai.storage.database import Database, Row, Run
 from kessai.storage.payments import Answer, from_ms, to_ms

@@ -15,14 +15,7 @@ from kessai.dialects.cybersource.answers import wire_time
 from kessai.dialects.cybersource.fields import text
 from kessai.dialects.table import Table, decode, row, table
 from kessai.payment.money import AMOUNT_TEXT, Currency, Money
-from kessai.payment.subscription import (
-    Billing,
-    Change,
-    Obstacle,
-    Plan,
-    PlanState,
-    Unit,
-)
+from kessai.payment.plan import Billing, Change, Obstacle, Plan, PlanState, Unit
 
 Body = dict[str, object]
 

@@ -16,18 +16,8 @@ from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.recurring import Body, Page
 from kessai.dialects.table import find
 from kessai.payment.lifecycle import Payment, Transaction
-from kessai.payment.subscription import (
-    FINAL,
-    RUNNING,
-    Billing,
-    Charge,
-    Plan,
-    PlanState,
-    State,
-    Subscription,
-    due_of,
-    missed_until,
-)
+from kessai.payment.plan import Billing, Plan, PlanState
+from kessai.payment.subscription import FINAL, RUNNING, Charge, State, Subscription, due_of, missed_until
 
 
 def _link(path: str, method: str) -> Body:
