@@ -3,16 +3,16 @@
 import pytest
 
 from kessai.dialects.cybersource.routes import ROUTES, Row
-from tests.acceptance.client import UNKNOWN, Client, Json, Reply, amount_of, payment, reversal_of
+from tests.acceptance.client import UNKNOWN, Client, Json, Reply, Service, amount_of, payment, reversal_of
 
 NAMED = [row for row in ROUTES if "{id}" in row.path]
 BODY: Json = amount_of("1.00") | reversal_of("1.00", currency="USD")
 
 
 @pytest.fixture(scope="module")
-def others(request: pytest.FixtureRequest) -> dict[str, str]:
+def others(service: Service) -> dict[str, str]:
     """One resource of each kind, of another merchant."""
-    vpc: Client = request.getfixturevalue("service").till("kessai_vpc")
+    vpc = service.till("kessai_vpc")
     lodging = payment(processingInformation__authorizationOptions={"authIndicator": "0"})
     made = vpc.approved(vpc.pay(lodging))
     taken = vpc.approved(vpc.capture(made, "50.00"))
