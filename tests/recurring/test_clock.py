@@ -1,5 +1,6 @@
 """The sandbox's clock: business time moves, and nothing else does; never a live merchant's. Both engines."""
 
+import asyncio
 import itertools
 import json
 import re
@@ -14,10 +15,10 @@ from kessai.payment.merchant import Merchant, Mode
 from kessai.sandbox import NotMoved, later, move_clock
 from kessai.storage.merchants import MoveClock
 from tests import postgres
-from tests.acceptance.client import AUTHORIZED, Service, changed, payment
+from tests.acceptance.client import AUTHORIZED, VISA, Service, changed, payment
 from tests.commands import document, gateway, in_turn
 from tests.houses import by_hand
-from tests.recurring.shop import Shop
+from tests.recurring.shop import Shop, own_terms, subscription
 
 _numbers = itertools.count(1)
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -161,10 +162,42 @@ def test_a_clock_stays_where_it_was_put_after_a_restart(tmp_path: Path) -> None:
     assert neither[0] == 1
 
 
-def test_every_process_sees_a_moved_clock_soon(tmp_path: Path) -> None:
+def test_every_process_sees_a_moved_clock_soon_and_two_of_them_charge_a_year_once(tmp_path: Path) -> None:
+    """Two workers on one PostgreSQL, customers and subscriptions over the wire, a year in one step."""
     url = postgres.fresh()
     with gateway(tmp_path / "data", "--workers", "2", "--database", url) as team:
-        assert team.ask("POST", "/sandbox/v1/clock", {"advance": "1mo"})[0] == 200
+
+        def made(path: str, body: object) -> str:
+            status, answer = team.ask("POST", path, body)
+            assert status in (200, 201), answer
+            return str(answer["id"])
+
+        customer = made("/tms/v2/customers", {"buyerInformation": {"merchantCustomerID": "1"}})
+        card = {
+            "card": {"expirationMonth": "12", "expirationYear": "2099", "type": "001"},
+            "instrumentIdentifier": {"card": {"number": VISA}},
+        }
+        made(f"/tms/v2/customers/{customer}/payment-instruments", card)
+        today = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        subscribed = [
+            made("/rbs/v1/subscriptions", subscription(customer, today, **own_terms(f"{amount}.00")))
+            for amount in range(10, 14)
+        ]
+        assert team.ask("POST", "/sandbox/v1/clock", {"advance": "1y"})[0] == 200
         deadline = datetime.now(UTC) + timedelta(seconds=5)
         while {team.ask("GET", "/sandbox/v1/clock")[1]["aheadSeconds"] > 0 for _ in range(12)} != {True}:
             assert datetime.now(UTC) < deadline
+        wanted = [(cycle, "PAID") for cycle in range(1, 13)]
+        deadline = datetime.now(UTC) + timedelta(seconds=20)
+        for identifier in subscribed:
+            path = f"/rbs/v1/subscriptions/{identifier}/payments?limit=100&scheduledPaymentsCount=0"
+
+            def told(path: str = path) -> list[tuple[int, str]]:
+                return [
+                    (each["billingCycle"], each["status"]) for each in team.ask("GET", path)[1]["subscriptionPayment"]
+                ]
+
+            while told() != wanted:
+                assert datetime.now(UTC) < deadline, told()
+    (row,) = asyncio.run(postgres.rows(url, "SELECT count(*) FROM transactions WHERE operation = 'sale'"))
+    assert tuple(row) == (4 * 12,)
