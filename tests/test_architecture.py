@@ -35,7 +35,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "storage": "ledger, payment, tokens",
     "tokenizer": "payment, storage, tokens, vault",
     "server": "tls",
-    "sandbox": "acquirers, payment",
+    "sandbox": "acquirers, payment, storage",
     "books": "ledger, payment, storage",
     "verify": "acquirers, books, payment, storage",
     "health": "ids, log, metrics, payment, storage, vault",
@@ -51,10 +51,13 @@ ROOMS: Final[Mapping[str, str]] = {
     "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, payment, sandbox, storage",
     "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
-    "app": "accounts, acquirers, config, edge, gateway, health, ids, jobs, limits, log, metrics, payment, rotation, "
-    "searches, storage, tms, tokenizer, vault",
+    "once": "dialects, edge, gateway, payment, storage",
+    "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
+    "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
+    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, limits, log, metrics, "
+    "payment, rotation, searches, storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, storage, story, verify",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 
@@ -76,6 +79,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "backup": "apsw",
     "acquirers": "msgspec",
     "dialects": "cryptography, joserfc, msgspec",
+    "billing": "msgspec",
+    "clock": "msgspec",
     "edge": "msgspec",
     "envelopes": "joserfc, msgspec",
     "gateway": "msgspec",

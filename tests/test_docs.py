@@ -24,6 +24,7 @@ from kessai import config
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.acquirers.simulator.triggers import TRIGGERS
 from kessai.dialects.cybersource import fields as wire
+from kessai.dialects.cybersource import recurring as recurring_wire
 from kessai.dialects.cybersource import searchable, token_faults, token_members, token_routes
 from kessai.dialects.cybersource.members import rows as members
 from kessai.dialects.cybersource.routes import ROUTES
@@ -32,6 +33,7 @@ from kessai.payment.issuers import FEE_TABLES, PROFILES, Contract
 from kessai.payment.lifecycle import Reason, Refusal
 from kessai.payment.merchant import Terms
 from kessai.payment.options import METHODS, RULES
+from kessai.payment.subscription import State
 from kessai.reference import diagram
 from kessai.reference.operation import commands
 from kessai.reference.pages import SECTION, SECTIONS, fill
@@ -92,6 +94,10 @@ def test_every_table_of_the_wire_is_documented() -> None:
     assert {row.path for row in members()} <= _quoted(_reference("members"))
     paths = {row.path for row in ROUTES} | {row.path for row in token_routes.ROUTES}
     assert paths <= _quoted(_reference("routes"))
+    recurring = _quoted(_reference("recurring"))
+    assert {path for _, path, _, _ in recurring_wire.ROUTES} <= recurring
+    assert {field.path for rows in recurring_wire.TABLES.values() for field in rows} <= recurring
+    assert {state.value for state in State} <= recurring
     assert {row.path for rows in token_members.MEMBERS.values() for row in rows} <= _quoted(_reference("members"))
     assert {fault.type for fault in token_faults.FAULTS.values()} <= _quoted(_reference("errors"))
     assert {*searchable.FIELDS, *searchable.SORTABLE} <= _quoted(_reference("searching"))

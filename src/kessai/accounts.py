@@ -11,7 +11,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -315,7 +315,10 @@ def _changed(row: MerchantRow, changes: Mapping[str, str]) -> tuple[MerchantRow,
         if name != "mode":
             _override(overrides, name, text)
     terms = msgspec.json.encode(overrides).decode()
-    return replace(row, mode=changes.get("mode", row.mode), terms=terms), overrides
+    mode = changes.get("mode", row.mode)
+    if mode == "live" and row.ahead_ms:
+        raise Refused("a merchant whose clock was moved stays a test merchant: its books are ahead of time")
+    return replace(row, mode=mode, terms=terms), overrides
 
 
 def _merchant(row: MerchantRow) -> Merchant:
@@ -332,7 +335,9 @@ def _merchant(row: MerchantRow) -> Merchant:
         raise Refused(f"a setting does not fit: {error}") from None
     if terms.issuer not in issuers.PROFILES:
         raise Refused(f"there is no issuer profile {terms.issuer}; there are: {', '.join(issuers.PROFILES)}")
-    return Merchant(id=row.id, personality=row.personality, mode=Mode(row.mode), terms=terms)
+    mode = Mode(row.mode)
+    ahead = timedelta(milliseconds=row.ahead_ms) if mode is Mode.TEST else timedelta()
+    return Merchant(id=row.id, personality=row.personality, mode=mode, terms=terms, ahead=ahead)
 
 
 def _override(overrides: dict[str, Any], name: str, text: str) -> None:

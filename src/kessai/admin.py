@@ -23,6 +23,7 @@ from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
 from kessai.log import log, traceback_of
 from kessai.payment.money import CURRENCIES, Money
+from kessai.sandbox import NotMoved
 from kessai.storage.database import DatabaseError
 from kessai.storage.queue import DriveJob, Queue
 
@@ -122,7 +123,9 @@ async def settle(house: House, merchant: str | None = None) -> object:
     chosen = [house.accounts.get(merchant)] if merchant is not None else list(house.accounts)
     made = []
     for account in chosen:
-        for batch in await settlement.settle(house.gateway, account.merchant, house.clock() + _TICK):
+        for batch in await settlement.settle(
+            house.gateway, account.merchant, account.merchant.at(house.clock()) + _TICK
+        ):
             made.append(
                 {
                     "merchant": account.merchant.id,
@@ -226,6 +229,19 @@ async def jobs(house: House) -> object:
     ]
 
 
+async def clock(house: House, merchant: str) -> object:
+    """A merchant's business time, and how far it is ahead of the wall."""
+    return house.clocks.shown(house.accounts.get(merchant))
+
+
+async def clock_advance(house: House, merchant: str, advance: str | None = None, to: str | None = None) -> object:
+    """Move a test merchant's business clock on: by a step such as `1mo`, or to an instant."""
+    try:
+        return await house.clocks.move(house.accounts.get(merchant), advance=advance, to=to)
+    except NotMoved as error:
+        raise Refused(str(error)) from None
+
+
 async def backup_to(house: House, file: str) -> object:
     """Copy the embedded database into a new file while it is in use."""
     try:
@@ -278,6 +294,8 @@ ORDERS: Final[Mapping[str, Order]] = {
     "payment show": payment_show,
     "jobs": jobs,
     "jobs drive": jobs_drive,
+    "clock": clock,
+    "clock advance": clock_advance,
     "verify": verify_all,
     "backup": backup_to,
 }

@@ -16,12 +16,17 @@ from typing import Final
 
 from kessai import acquirers, config, vault
 from kessai.accounts import Accounts, Refused
+from kessai.billing import cards
+from kessai.billing.service import Billing
+from kessai.clock import Clocks
 from kessai.config import Settings
 from kessai.edge import Edge
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
+from kessai.jobs import recurring
 from kessai.jobs.indexing import Indexer
+from kessai.jobs.recurring import Biller
 from kessai.jobs.worker import Worker
 from kessai.limits import Limits
 from kessai.log import log
@@ -34,6 +39,7 @@ from kessai.storage.nodes import Seat
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
+from kessai.storage.subscriptions import Subscriptions
 from kessai.tms import seeds
 from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
@@ -73,6 +79,8 @@ class House:
     worker: Worker
     health: Health
     metrics: Metrics
+    clocks: Clocks
+    billing: Billing
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -96,6 +104,8 @@ class House:
             services=(
                 TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
                 Searches(self.gateway),
+                self.billing,
+                self.clocks,
             ),
         )
 
@@ -251,6 +261,13 @@ async def _furnish(
         clock=clock,
         is_acquirer_away=lambda: any(link.is_away for link in links.values()),
     )
+    biller = Biller(gateway, Subscriptions(database), cards.card_of(tokenizer), cards.WORDS)
+
+    async def charge(merchant: Merchant) -> None:
+        if not health.refuses_new_payments():
+            await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
+
+    worker.charge = charge
     return House(
         folder=folder,
         settings=settings,
@@ -260,6 +277,8 @@ async def _furnish(
         accounts=accounts,
         gateway=gateway,
         tokenizer=tokenizer,
+        clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
+        billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
         worker=worker,
         health=health,
         metrics=metrics,

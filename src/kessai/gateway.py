@@ -133,7 +133,7 @@ class Gateway:
             found = await self._load(merchant, command)
             if isinstance(found, Refusal):
                 return found
-            now = self.clock()
+            now = merchant.at(self.clock())
             prepared = self._prepare(found, command, merchant, now)
             if isinstance(prepared, Refusal):
                 # A repeat meets its own first request: what that one did is no reason to refuse (R-10).
@@ -246,7 +246,7 @@ class Gateway:
                     id=self.new_id(),
                     kind=CLEAN_UP,
                     transaction_id=target.id,
-                    run_at=transaction.requested_at + timedelta(seconds=self.deadline_s),
+                    run_at=self.clock() + timedelta(seconds=self.deadline_s),
                 )
                 if target is not None and target.status is Status.PENDING
                 else None
@@ -258,9 +258,8 @@ class Gateway:
             # Nothing was sent. If the intent is there after all, it must not stay open.
             log("commit.unknown", level="error", transaction=ids.show(transaction.id), commit=1)
             with suppress(DatabaseError):
-                failed = replace(
-                    transaction, status=Status.FAILED, reason=Reason.SYSTEM_ERROR, concluded_at=self.clock()
-                )
+                now = merchant.at(self.clock())
+                failed = replace(transaction, status=Status.FAILED, reason=Reason.SYSTEM_ERROR, concluded_at=now)
                 await self.database.write(Finish(merchant_id=merchant.id, transaction=failed))
             raise
 
@@ -335,7 +334,7 @@ class Gateway:
     async def _conclude(
         self, merchant: Merchant, payment: Payment, transaction: Transaction, outcome: Outcome, encode: Encode
     ) -> Answer:
-        done = conclude(transaction, outcome, self.clock(), merchant.terms.review_avs)
+        done = conclude(transaction, outcome, merchant.at(self.clock()), merchant.terms.review_avs)
         after = payment.with_transaction(done)
         lines = entries(after, done)
         assert is_balanced(lines), "a transaction's entries do not balance"
@@ -387,8 +386,7 @@ class Gateway:
     def _jobs(self, done: Transaction) -> tuple[Job, ...]:
         if cleans_up(done) is None:
             return ()
-        assert done.concluded_at is not None
-        return (Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=done.concluded_at),)
+        return (Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=self.clock()),)
 
     def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
         """Somebody gave this exchange up before its answer came: an approval must be undone (again)."""
@@ -468,7 +466,7 @@ class Gateway:
         """Record what became of an unknown transaction; None: it was undone. False: it is still unknown."""
         if isinstance(outcome, Unknown | Failed):  # that a repeat was not done says nothing of the first message
             return False
-        now = self.clock()
+        now = merchant.at(self.clock())
         if outcome is None:
             done = replace(transaction, status=Status.FAILED, approved=0, concluded_at=now)
         else:

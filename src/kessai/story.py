@@ -26,7 +26,7 @@ async def of_payment(house: House, account: accounts.Account, payment: Payment) 
     for transaction in payment.transactions:
         entries = await house.gateway.payments.entries(merchant.id, transaction.id)
         events = await house.gateway.payments.events(merchant.id, transaction.id)
-        rows.append(_transaction(payment, transaction, entries, events, house.clock()))
+        rows.append(_transaction(payment, transaction, entries, events, merchant.at(house.clock())))
     root = payment.root
     return {
         "merchant": merchant.id,

@@ -391,7 +391,7 @@ class Client:
         when = format_datetime(date or datetime.now(UTC), usegmt=True)
         headers = {"host": f"127.0.0.1:{self.service.port}", "v-c-merchant-id": self.merchant}
         headers["v-c-date" if "v-c-date" in listed else "date"] = when
-        if method in ("POST", "PATCH"):
+        if method in ("POST", "PUT", "PATCH"):
             headers["digest"] = "SHA-256=" + base64.b64encode(hashlib.sha256(body).digest()).decode()
         values = {**headers} | dict.fromkeys(("request-target", "(request-target)"), f"{method.lower()} {path}")
         names = [name for name in listed if name in values]

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from kessai import log
-from kessai.cli import merchants, operations, payments, requests, tables, vault
+from kessai.cli import clock, merchants, operations, payments, requests, tables, vault
 from kessai.cli.common import Commands
 
 app: Final = typer.Typer(
@@ -29,6 +29,7 @@ app: Final = typer.Typer(
 app.add_typer(operations.app)
 app.add_typer(merchants.app, name="merchant")
 app.add_typer(vault.app, name="vault")
+app.add_typer(clock.app, name="clock")
 app.add_typer(payments.app)
 app.add_typer(requests.app)
 app.add_typer(tables.app)

@@ -278,9 +278,8 @@ class Edge:
             return HttpResponse(404, details.NOT_FOUND)
         transaction = loaded.payment.find(identifier)
         assert transaction is not None
-        body = details.encode(
-            loaded.payment, transaction, account.merchant.personality, self._gateway.clock(), base_url
-        )
+        now = account.merchant.at(self._gateway.clock())
+        body = details.encode(loaded.payment, transaction, account.merchant.personality, now, base_url)
         return HttpResponse(200, body)
 
     # ---- performing
@@ -333,7 +332,7 @@ class Edge:
         self, account: Account, found: Match, document: dict[str, object]
     ) -> Request | Problems | Refusal:
         """The command of a request, or what is wrong with it."""
-        merchant, now = account.merchant, self._gateway.clock()
+        merchant, now = account.merchant, account.merchant.at(self._gateway.clock())
         kind, expects = found.row.kind, found.row.expects
         if kind is Kind.AUTHORIZE:
             return requests.authorization(document, merchant, now)

@@ -6,6 +6,7 @@ from kessai import ids
 from kessai.claims import KEYS_KEPT
 from kessai.gateway import Gateway
 from kessai.payment.merchant import Merchant
+from kessai.storage.subscriptions import PurgeKept, Subscriptions
 from kessai.storage.tokens import PurgeAnswers, oldest_answer
 from kessai.storage.writes import PurgeClaims
 
@@ -35,4 +36,7 @@ async def forget(gateway: Gateway, merchant: Merchant, after: bytes) -> bytes:
     oldest = await oldest_answer(gateway.database, merchant.id)
     if oldest is not None and oldest < before:
         await gateway.database.write(PurgeAnswers(merchant.id, before))
+    kept = await Subscriptions(gateway.database).oldest_kept(merchant.id)
+    if kept is not None and kept < before:
+        await gateway.database.write(PurgeKept(merchant.id, before))
     return b""

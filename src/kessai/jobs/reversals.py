@@ -97,13 +97,14 @@ def _no_answer(_payment: Payment, _transaction: Transaction) -> Answer:
 async def give_up_orphans(gateway: Gateway, merchant: Merchant) -> int:
     """Intents that nobody will conclude become unknown, with their clean-up queued. How many there were."""
     now = gateway.clock()
-    oldest = now - timedelta(seconds=gateway.deadline_s + 5)
+    # Ids keep wall time, whatever the merchant's clock says: it may be moved while an exchange is under way.
+    oldest = ids.first_of(ids.made_at(gateway.new_id()) - timedelta(seconds=gateway.deadline_s + 5))
     count = 0
     for transaction_id in await gateway.payments.pending(merchant.id, gateway.lease, oldest):
         if transaction_id in gateway.under_way:  # a clock that jumped makes it look old
             continue
         job = Job(id=gateway.new_id(), kind=CLEAN_UP, transaction_id=transaction_id, run_at=now)
-        write = GiveUp(merchant_id=merchant.id, transaction_id=transaction_id, now=now, job=job)
+        write = GiveUp(merchant_id=merchant.id, transaction_id=transaction_id, now=merchant.at(now), job=job)
         if await gateway.database.write(write):
             count += 1
             log("outcome.orphaned", level="warning", merchant=merchant.id, transaction=ids.show(transaction_id))
@@ -112,7 +113,7 @@ async def give_up_orphans(gateway: Gateway, merchant: Merchant) -> int:
 
 async def expire(gateway: Gateway, merchant: Merchant) -> int:
     """Let holds lapse whose time has come. How many did."""
-    now = gateway.clock()
+    now = merchant.at(gateway.clock())
     count = 0
     after = (0, 0)
     while due := await gateway.payments.expiring(merchant.id, now, after):
@@ -148,7 +149,7 @@ def _is_undone(payment: Payment) -> bool:
 
 
 async def _expire(gateway: Gateway, merchant: Merchant, payment: Payment) -> bool:
-    now = gateway.clock()
+    now = merchant.at(gateway.clock())
     transaction = Transaction(
         id=gateway.new_id(),
         payment_id=payment.id,

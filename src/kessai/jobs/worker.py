@@ -1,7 +1,7 @@
 """The worker: claims jobs that are due, runs them, tries again with back-off, stops gracefully. One per process."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 from kessai import ids
@@ -44,20 +44,34 @@ class Worker:
         self._first_wait_s = first_wait_s
         self._longest_wait_s = longest_wait_s
         self._awake = asyncio.Event()
+        self._may_charge = asyncio.Event()
         self._stopping = False
         self._was_away = False
         self._claims_after: dict[str, bytes] = {}
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._latest_s = 0.0
+        self._next_round = 0.0
+        self.charge: Callable[[Merchant], Awaitable[object]] = _nothing
+        """Charges what subscriptions of a merchant say is due."""
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     def wake(self) -> None:
         self._awake.set()
+        self._may_charge.set()
+
+    def hurry(self) -> None:
+        """Look for what time has brought at once: a clock was moved."""
+        self._next_round = 0.0
+        self.wake()
 
     def stop(self) -> None:
         """Finish the job at hand and return from `run`."""
         self._stopping = True
-        self._awake.set()
         self.indexer.stop()
+        self.wake()
 
     async def recover(self) -> int:
         """What a process that is gone left open becomes unknown, before the port is open. How much it was."""
@@ -74,22 +88,26 @@ class Worker:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        next_round = loop.time()
+        charging = asyncio.create_task(self._charge())
         while not self._stopping:
             self._awake.clear()
             try:
                 await self._hurry()
                 await self._work_off()
-                if loop.time() >= next_round:
-                    next_round = loop.time() + ROUNDS_EVERY_S
+                if loop.time() >= self._next_round:
+                    self._next_round = loop.time() + ROUNDS_EVERY_S
                     await self._round()
             except Exception as error:  # the database may be gone for a while; the worker stays
                 log("worker.fault", level="error", error=type(error).__name__)
-            try:
-                async with asyncio.timeout(min(IDLE_S, self._first_wait_s)):
-                    await self._awake.wait()
-            except TimeoutError:
-                continue
+            await self._idle(self._awake)
+        await charging
+
+    async def _idle(self, event: asyncio.Event) -> None:
+        try:
+            async with asyncio.timeout(min(IDLE_S, self._first_wait_s)):
+                await event.wait()
+        except TimeoutError:
+            return
 
     async def _hurry(self) -> None:
         """When a link is back, what waited for it goes first (F13)."""
@@ -107,6 +125,19 @@ class Worker:
                 until = self._now() + timedelta(seconds=CLAIMED_S + 2 * self._gateway.deadline_s)
                 if await self._gateway.database.write(ClaimJob(merchant_id=merchant.id, job=job, until=until)):
                     await self._attempt(merchant, job, until)
+
+    async def _charge(self) -> None:
+        """Charge what is due, beside everything else: a slow acquirer must not keep clean-ups waiting."""
+        while not self._stopping:
+            self._may_charge.clear()
+            for merchant in self._merchants():
+                if self._stopping:
+                    return
+                try:
+                    await self.charge(merchant)
+                except Exception as error:  # one merchant's trouble is not the others'
+                    log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+            await self._idle(self._may_charge)
 
     def _now(self) -> datetime:
         """The clock; after it went back, its latest time and what has really passed since (R-13)."""
@@ -154,8 +185,12 @@ class Worker:
                 await reversals.expire(self._gateway, merchant)
                 after = self._claims_after.get(merchant.id, b"")
                 self._claims_after[merchant.id] = await claims.forget(self._gateway, merchant, after)
-                cut_at = last_cutoff(self._gateway.clock(), merchant.terms)
+                cut_at = last_cutoff(merchant.at(self._gateway.clock()), merchant.terms)
                 if merchant.id in settled and settled[merchant.id] < cut_at:
                     await settlement.settle(self._gateway, merchant, cut_at)
             except Exception as error:  # one merchant's trouble is not the others'
                 log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+
+
+async def _nothing(_merchant: Merchant) -> None:
+    """Until somebody says how subscriptions are charged."""

@@ -6,6 +6,7 @@ changed with `kessai merchant set`. The defaults of a personality stand beside t
 
 import re
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, Literal
 
@@ -67,6 +68,13 @@ class Terms:
     """The profile that requests of the token family may name (`profile-id`); every other is unknown."""
     issuer: str = "standard"
     """Issuer profile of the expected cardholder schedules."""
+    recurring_retries: int = 3
+    """How often a recurring charge that was declined for now is tried again."""
+    recurring_retry_days: int = 2
+    """Days between two tries of a recurring charge."""
+    recurring_exhausted: Literal["suspend", "cancel", "continue"] = "suspend"
+    """What becomes of a subscription whose charge is declined for good, or too often: it is suspended, cancelled, or
+    goes on with its next period."""
     options: Contract = field(default_factory=Contract)
     """What the contract allows of the Japanese payment options."""
 
@@ -85,6 +93,8 @@ _BOUNDS: Final = {
     "unique_reference_minutes": (0, 525_600),
     "requests_per_s": (1, 1_000_000),
     "requests_burst": (1, 1_000_000),
+    "recurring_retries": (0, 30),
+    "recurring_retry_days": (0, 365),
 }
 
 
@@ -96,6 +106,12 @@ class Merchant:
     personality: str
     mode: Mode = Mode.TEST
     terms: Terms = field(default_factory=Terms)
+    ahead: timedelta = timedelta()
+    """How far its business time runs ahead of the wall; only the sandbox moves it, and only for test merchants."""
+
+    def at(self, now: datetime) -> datetime:
+        """Its business time at a wall time: of holds, due dates, cut-offs, cards; never of signatures or deadlines."""
+        return now + self.ahead if self.ahead else now
 
     @property
     def exact_repeat(self) -> str:

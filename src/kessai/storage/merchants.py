@@ -17,6 +17,8 @@ class MerchantRow:
     mode: str
     terms: str
     settled_until: datetime
+    ahead_ms: int = 0
+    """How far a sandbox has moved its business clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,9 @@ class Merchants:
 
 
 def _merchant(row: Row) -> MerchantRow:
-    return MerchantRow(id=row[0], personality=row[1], mode=row[2], terms=row[3], settled_until=from_ms(row[4]))
+    return MerchantRow(
+        id=row[0], personality=row[1], mode=row[2], terms=row[3], settled_until=from_ms(row[4]), ahead_ms=row[5]
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +169,23 @@ class SettledUntil:
 
     def apply(self, run: Run) -> None:
         run("settled_until", self.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveClock:
+    """Move a test merchant's business clock on. The milliseconds that it is ahead now; None: there is no such test
+    merchant, or it would be further ahead than `most_ms`."""
+
+    merchant_id: str
+    by_ms: int
+    most_ms: int
+
+    def values(self) -> dict[str, object]:
+        return {"merchant_id": self.merchant_id, "by_ms": self.by_ms, "most_ms": self.most_ms}
+
+    def apply(self, run: Run) -> int | None:
+        rows = run("move_clock", self.values())
+        return int(rows[0][0]) if _counted(run, rows) else None
 
 
 def _counted(run: Run, rows: Sequence[Row]) -> bool:

@@ -164,9 +164,9 @@ class Payments:
         values = {"merchant_id": merchant_id, "first": transaction_id, "last": transaction_id}
         return [{"id": row[1], "kind": row[2], "detail": row[3]} for row in await self._read("load_events", values)]
 
-    async def pending(self, merchant_id: str, lease: int, before: datetime) -> list[int]:
-        """Transactions without an outcome: another process's, or older than any exchange can be."""
-        values = {"merchant_id": merchant_id, "lease": lease, "before": to_ms(before)}
+    async def pending(self, merchant_id: str, lease: int, before: int) -> list[int]:
+        """Transactions without an outcome: another process's, or with an id older than any exchange can be."""
+        values = {"merchant_id": merchant_id, "lease": lease, "before": before}
         return [row[0] for row in await self._read("pending_transactions", values)]
 
     async def newest_id(self, merchant_id: str) -> int:

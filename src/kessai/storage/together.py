@@ -14,12 +14,26 @@ from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
 from kessai.storage.indexing import HoldMark, IndexRows
 from kessai.storage.keys import AddMessageKey, ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
-from kessai.storage.merchants import AddKey, AddMerchant, RevokeKey, SetMerchant, SettledUntil
+from kessai.storage.merchants import AddKey, AddMerchant, MoveClock, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
 from kessai.storage.queue import ClaimJob, DriveJob, HurryJobs, JobDone, JobLater
 from kessai.storage.sealed import SEALED
 from kessai.storage.searches import ForgetSearches, KeepSearch
+from kessai.storage.subscriptions import (
+    AddPlan,
+    AddSubscription,
+    BeginCharge,
+    ChangePlan,
+    ChangeSubscription,
+    ClaimAnswer,
+    DeletePlan,
+    ForgetAnswer,
+    KeepAnswer,
+    PurgeKept,
+    RecordCharge,
+    SubscribeToPlan,
+)
 from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, token_row
 from kessai.storage.writes import (
     BATCH,
@@ -386,6 +400,19 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     SettledUntil: Together("settled_until", _alone, _nothing),
     TakeNode: Together("take_node", _alone, _number, goes_first=True),
     RenewNode: Together("renew_node", _alone, _done, goes_first=True),
+    MoveClock: Together("move_clock", _alone, _number),
+    AddPlan: Together("add_plan", _alone, _done),
+    ChangePlan: Together("change_plan", _alone, _done),
+    SubscribeToPlan: Together("subscribe_to_plan", _alone, _done),
+    DeletePlan: Together("delete_plan", _alone, _done),
+    AddSubscription: Together("add_subscription", _alone, _done),
+    ChangeSubscription: Together("change_subscription", _alone, _done),
+    BeginCharge: Together("begin_charge", _alone, _done),
+    RecordCharge: Together("change_and_record", _alone, _done),
+    ClaimAnswer: Together("claim_answer", _alone, _done),
+    KeepAnswer: Together("keep_answer", _alone, _nothing),
+    ForgetAnswer: Together("forget_answer", _alone, _nothing),
+    PurgeKept: Together("purge_kept", _alone, _nothing),
     ReleaseNode: Together("release_node", _alone, _nothing),
     ReserveSeals: Together("reserve_seals", _alone, _number),
     GiveBackSeals: Together("give_back_seals", _alone, _nothing),

@@ -1,6 +1,10 @@
 """Echo: members of a request that its answer shows again, as they were sent. Pure."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+from kessai.dialects.table import find
 
 
 class Echo(Struct, frozen=True, kw_only=True):
@@ -18,3 +22,23 @@ class Echo(Struct, frozen=True, kw_only=True):
     requestor_id: object = None
     """Of the network token that paid."""
     assurance_level: object = None
+
+
+def echo_of(kept: Mapping[str, object]) -> Echo:
+    """What is shown again of the members that are kept."""
+    currency = None
+    for holder in ("orderInformation", "reversalInformation"):
+        sent = find(kept, (holder, "amountDetails", "currency"))
+        currency = currency or (sent if isinstance(sent, str) else None)
+    sent = find(kept, ("clientReferenceInformation",))
+    reference: Mapping[str, object] = sent if isinstance(sent, dict) else {}
+    return Echo(
+        code=reference.get("code"),
+        comments=reference.get("comments"),
+        transaction_id=reference.get("transactionId"),
+        solution_id=find(kept, ("clientReferenceInformation", "partner", "solutionId")),
+        currency=currency,
+        slip=find(kept, ("orderInformation", "invoiceDetails", "salesSlipNumber")),
+        requestor_id=find(kept, ("paymentInformation", "tokenizedCard", "requestorId")),
+        assurance_level=find(kept, ("paymentInformation", "tokenizedCard", "assuranceLevel")),
+    )

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from kessai.dialects.cybersource import fields, japan, members
-from kessai.dialects.cybersource.echo import Echo
+from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.reasons import INVALID_CARD_TYPE, INVALID_DATA, NOT_SUPPORTED
 from kessai.dialects.cybersource.usual import Document, Reader
@@ -333,7 +333,7 @@ def _request(
         warnings=tuple(findings.warnings),
         **more,
     )
-    return Request(command, kept, _echo(kept), has_pan)
+    return Request(command, kept, echo_of(kept), has_pan)
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -521,25 +521,6 @@ _NORTH_AMERICA: Final = frozenset({"US", "CA", "USA", "CAN"})
 
 
 # ---- what answers show again
-
-
-def _echo(kept: Mapping[str, object]) -> Echo:
-    currency = None
-    for holder in ("orderInformation", "reversalInformation"):
-        sent = find(kept, (holder, "amountDetails", "currency"))
-        currency = currency or (sent if isinstance(sent, str) else None)
-    sent = find(kept, ("clientReferenceInformation",))
-    reference: Mapping[str, object] = sent if isinstance(sent, dict) else {}
-    return Echo(
-        code=reference.get("code"),
-        comments=reference.get("comments"),
-        transaction_id=reference.get("transactionId"),
-        solution_id=find(kept, ("clientReferenceInformation", "partner", "solutionId")),
-        currency=currency,
-        slip=find(kept, ("orderInformation", "invoiceDetails", "salesSlipNumber")),
-        requestor_id=find(kept, ("paymentInformation", "tokenizedCard", "requestorId")),
-        assurance_level=find(kept, ("paymentInformation", "tokenizedCard", "assuranceLevel")),
-    )
 
 
 def _echo_of_usual(document: Document) -> Echo:

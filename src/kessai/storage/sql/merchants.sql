@@ -1,8 +1,12 @@
 -- all_merchants --
-SELECT id, personality, mode, terms, settled_until FROM merchants ORDER BY id;
+SELECT m.id, m.personality, m.mode, m.terms, m.settled_until, COALESCE(c.ahead_ms, 0)
+  FROM merchants AS m LEFT JOIN clocks AS c ON c.merchant_id = m.id
+ ORDER BY m.id;
 
 -- merchant_row --
-SELECT id, personality, mode, terms, settled_until FROM merchants WHERE id = :id;
+SELECT m.id, m.personality, m.mode, m.terms, m.settled_until, COALESCE(c.ahead_ms, 0)
+  FROM merchants AS m LEFT JOIN clocks AS c ON c.merchant_id = m.id
+ WHERE m.id = :id;
 
 -- add_merchant --
 INSERT INTO merchants (id, personality, mode, terms, settled_until, created_at)
@@ -38,3 +42,11 @@ SELECT purpose, sealed FROM keysets WHERE merchant_id = :merchant_id;
 
 -- add_keyset --
 INSERT INTO keysets (merchant_id, purpose, sealed, created_at) VALUES (:merchant_id, :purpose, :sealed, :created_at);
+
+-- move_clock --
+-- Forward only. No row: no test merchant, or further than it may be.
+INSERT INTO clocks (merchant_id, ahead_ms)
+SELECT id, :by_ms FROM merchants WHERE id = :merchant_id AND mode = 'test' AND :by_ms > 0 AND :by_ms <= :most_ms
+ON CONFLICT (merchant_id) DO UPDATE SET ahead_ms = clocks.ahead_ms + excluded.ahead_ms
+ WHERE clocks.ahead_ms + excluded.ahead_ms <= :most_ms
+RETURNING ahead_ms;

@@ -132,7 +132,7 @@ DELETE FROM claims WHERE merchant_id = :merchant_id AND key = :key AND transacti
 -- Intents without an outcome: of a process whose lease has ended, or older than any exchange can be.
 SELECT id FROM transactions
  WHERE merchant_id = :merchant_id AND status = 'pending'
-   AND (requested_at < :before OR lease <> :lease AND lease NOT IN (SELECT lease FROM nodes))
+   AND (id < :before OR lease <> :lease AND lease NOT IN (SELECT lease FROM nodes))
  ORDER BY id;
 
 -- newest_id --
@@ -143,6 +143,9 @@ SELECT MAX(id) FROM (
     UNION ALL SELECT MAX(id) FROM jobs WHERE merchant_id = :merchant_id
     UNION ALL SELECT MAX(id) FROM events WHERE merchant_id = :merchant_id
     UNION ALL SELECT MAX(id) FROM answers WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM kept_answers WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM plans WHERE merchant_id = :merchant_id
+    UNION ALL SELECT MAX(id) FROM subscriptions WHERE merchant_id = :merchant_id
 ) AS newest;
 
 -- unsettled --

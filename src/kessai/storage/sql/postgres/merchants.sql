@@ -54,3 +54,19 @@ WITH altered AS (
     ON CONFLICT (id) DO UPDATE SET version = changes.version + 1
 )
 SELECT id FROM altered;
+
+-- move_clock --
+-- Forward only. No row: no test merchant, or further than it may be.
+WITH moved AS (
+    INSERT INTO clocks (merchant_id, ahead_ms)
+    SELECT id, CAST(:by_ms AS BIGINT) FROM merchants
+     WHERE id = :merchant_id AND mode = 'test' AND CAST(:by_ms AS BIGINT) > 0
+       AND CAST(:by_ms AS BIGINT) <= CAST(:most_ms AS BIGINT)
+    ON CONFLICT (merchant_id) DO UPDATE SET ahead_ms = clocks.ahead_ms + excluded.ahead_ms
+     WHERE clocks.ahead_ms + excluded.ahead_ms <= CAST(:most_ms AS BIGINT)
+    RETURNING ahead_ms
+), counted AS (
+    INSERT INTO changes (id, version) SELECT 1, 1 FROM moved
+    ON CONFLICT (id) DO UPDATE SET version = changes.version + 1
+)
+SELECT ahead_ms FROM moved;

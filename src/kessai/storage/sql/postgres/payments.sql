@@ -239,7 +239,7 @@ SELECT 1 / (CASE WHEN (SELECT count(*) FROM standing) = cardinality(:payment_id:
 -- Intents without an outcome: of a process whose lease has ended, or older than any exchange can be.
 SELECT id FROM transactions
  WHERE merchant_id = :merchant_id AND status = 'pending'
-   AND (requested_at < :before
+   AND (id < :before
         OR lease <> :lease
            AND lease NOT IN (SELECT lease FROM nodes WHERE until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint))
  ORDER BY id;

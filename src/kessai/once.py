@@ -1,0 +1,63 @@
+"""Once: requests that are no payments, each carried out once, however often it is sent.
+
+What a request claims (its idempotency key, its signature) names the resource that it will make or change, before that
+is done. Who comes second is told what the first was told; after a crash between the two, the same request goes on with
+the same resource.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from kessai.dialects import HttpResponse
+from kessai.edge import REPLAYED
+from kessai.gateway import Busy
+from kessai.payment.lifecycle import Refusal
+from kessai.storage.database import Database
+from kessai.storage.payments import Answer, Claim
+from kessai.storage.subscriptions import ClaimAnswer, ForgetAnswer, KeepAnswer, Subscriptions
+
+SUCCESS: Final = 300
+"""Statuses below are kept; above them nothing was done, and the claims are free again."""
+
+
+async def once(
+    database: Database,
+    merchant_id: str,
+    claims: tuple[Claim, ...],
+    new_id: int,
+    do: Callable[[int], Awaitable[HttpResponse]],
+) -> HttpResponse | Refusal:
+    """Carry a request out under its claims. `do` is called with the id of the resource: it may be there already."""
+    rows, identifier = Subscriptions(database), new_id
+    ours: list[tuple[Claim, int]] = []
+    begun: list[tuple[Claim, int]] = []  # of the same request, which is under way, or was when its process ended
+    told: HttpResponse | Refusal | None = None
+    for claim in claims:
+        write = ClaimAnswer(
+            merchant_id=merchant_id, key=claim.key, request=claim.request, id=identifier, since=claim.since
+        )
+        if await database.write(write):
+            ours.append((claim, identifier))
+            continue
+        kept = await rows.kept(merchant_id, claim.key)
+        if kept is None:  # its request did nothing, a moment ago
+            raise Busy
+        if claim.taken is not None or kept.request != claim.request:
+            told = claim.taken or claim.other
+        elif kept.answer is not None:
+            told = HttpResponse(kept.answer.status, kept.answer.body, {REPLAYED: "true"})
+        else:
+            identifier = kept.id
+            begun.append((claim, identifier))
+            continue
+        break
+    if told is None:
+        told = await do(identifier)
+        if told.status < SUCCESS:
+            for claim, holder in ours + begun:
+                answer = Answer(told.status, told.body)
+                await database.write(KeepAnswer(merchant_id=merchant_id, key=claim.key, id=holder, answer=answer))
+            return told
+    for claim, holder in ours:
+        await database.write(ForgetAnswer(merchant_id=merchant_id, key=claim.key, id=holder))
+    return told
