@@ -29,6 +29,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "ledger": "payment",
     "vault": "payment",
     "log": "payment",
+    "known_answers": "vault",
+    "outcomes": "ids, log, payment",
     "acquirers": "log, payment",
     "dialects": "ids, payment, tokens",
     "tokens": "payment",
@@ -44,7 +46,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "rotation": "keys, log, storage, vault",
     "messages": "storage, vault",
     "envelopes": "accounts, dialects, storage",
-    "gateway": "acquirers, claims, deadlines, ids, ledger, log, metrics, payment, storage, vault",
+    "gateway": "acquirers, claims, deadlines, ids, ledger, log, metrics, outcomes, payment, storage, vault",
     "jobs": "claims, gateway, ids, ledger, log, payment, storage",
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
@@ -54,8 +56,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, limits, log, metrics, "
-    "payment, rotation, searches, storage, tms, tokenizer, vault",
+    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, known_answers, limits, "
+    "log, metrics, payment, rotation, searches, storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
 }
@@ -87,7 +89,9 @@ PACKAGES: Final[Mapping[str, str]] = {
     "jobs": "msgspec",
     "ledger": "msgspec",
     "log": "msgspec",
+    "known_answers": "tink",
     "messages": "cryptography, joserfc",
+    "outcomes": "msgspec",
     "payment": "msgspec",
     "searches": "msgspec",
     "server": "httptools, uvicorn, uvloop",

@@ -25,8 +25,9 @@ from kessai import claims, ids
 from kessai.acquirers import Acquirer, Exchange
 from kessai.deadlines import within
 from kessai.ledger import entries, is_balanced
-from kessai.log import log, log_known
+from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.outcomes import log_outcome
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import (
@@ -485,27 +486,3 @@ class Gateway:
                 task.cancel()
         for link in {id(link): link for link in self.links.values()}.values():
             await link.close()
-
-
-def log_outcome(merchant: Merchant, done: Transaction) -> None:
-    """One event for one outcome."""
-    line = _OutcomeLine(
-        merchant.id,
-        ids.show(done.id),
-        ids.show(done.payment_id),
-        str(done.requested),
-        done.requested.currency.code,
-        done.reason.word if done.reason else None,
-    )
-    log_known(f"{done.operation.word}.{done.status.word}", line)
-
-
-class _OutcomeLine(Struct):
-    """Members of a log line: ids, digits, words of our tables."""
-
-    merchant: str
-    transaction: str
-    payment: str
-    amount: str
-    currency: str
-    reason: str | None
