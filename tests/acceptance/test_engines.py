@@ -81,7 +81,7 @@ def more_tokens(shop: Client) -> Iterator[Reply]:
     card = shop.post(numbers, {"card": {"number": "4917610000000000"}})
     yield from (*made, card)
     documents = [
-        {"card": {"type": "001"}, "instrumentIdentifier": {"id": each.id}} for each in (card, made[0], made[2])
+        {"card": {"type": "001"}, "instrumentIdentifier": {"id": each}} for each in (card.id, made[0].id, "F" * 32)
     ]
     cards = [shop.post(lone, document) for document in documents]
     yield from cards
@@ -103,6 +103,7 @@ def more_tokens(shop: Client) -> Iterator[Reply]:
 def searches(shop: Client) -> Iterator[Reply]:
     """Queries, sorted and paged, saved and asked again; those that cannot be read."""
     path = "/tss/v2/searches"
+    shop.service.until_quiet()  # a clean-up makes transactions that a search may find
     shop.service.run(shop.service.house.worker.indexer.round(behind_s=0))
     queries = (
         "id:*",
@@ -185,8 +186,8 @@ def transcript(folder: Path, url: str) -> list[tuple[int, dict[str, str], str]]:
 
 def test_both_databases_give_the_same_answers(tmp_path: Path) -> None:
     embedded, server = transcript(tmp_path / "sqlite", ""), transcript(tmp_path / "postgresql", postgres.fresh())
-    assert len(embedded) > 250
-    assert {status for status, _, _ in embedded} >= {200, 201, 204, 400, 404, 409, 410, 412}
+    assert len(embedded) > 240
+    assert {status for status, _, _ in embedded} >= {200, 201, 202, 204, 400, 404, 405, 409, 410, 412}
     for place, (one, other) in enumerate(zip(embedded, server, strict=True)):
         assert one == other, place
 
