@@ -1,6 +1,7 @@
 """Tokens on their way to another installation: all of them arrive, and answer alike; a file that is not whole, or not
 for this key, is refused before anything is written."""
 
+import asyncio
 import io
 import json
 import logging
@@ -30,6 +31,8 @@ from tests.acceptance.client import BILL_TO, Client, Json
 from tests.acceptance.conftest import serving
 from tests.attacks.harm import rows
 from tests.commands import gateway
+from tests.conftest import on_both_engines
+from tests.houses import opened
 
 SHOP: Final = "moving_shop"
 PAN, OTHER, ACCOUNT = "4917610000000000", "5200828282828210", "27182818284590459"
@@ -84,10 +87,10 @@ def _pem(key: Any) -> bytes:
     return made
 
 
-def kessai(folder: Path, *arguments: str, database: str = "") -> Json:
+def kessai(folder: Path, *arguments: str, database: str = "", typed: str | None = None) -> Json:
     """What a command says, as a document: it is carried out in this process."""
     url = ["--database", database] if database else []
-    done = CliRunner().invoke(app, [*arguments, "--data", str(folder), *url, "--json"])
+    done = CliRunner().invoke(app, [*arguments, "--data", str(folder), *url, "--json"], input=typed)
     assert not done.exception or isinstance(done.exception, SystemExit), done.exception
     said: Json = json.loads(done.stdout)
     return said
@@ -297,6 +300,80 @@ def test_another_key_or_another_merchant_opens_nothing(
     assert tokens_of(embedded_once) == []
 
 
+def test_a_file_with_another_digest_is_not_taken(sent: Sent, keys: Keys, embedded: Other) -> None:
+    line = ("vault", "import", str(sent.file), "--key", str(keys.private), "--merchant", SHOP, "--digest")
+    assert "is another one" in kessai(embedded.folder, *line, "0" * 64)["error"]
+    assert tokens_of(embedded) == []
+    assert kessai(embedded.folder, *line, sent.said["digest"].upper())["new"] > 0
+
+
+def test_a_private_key_may_have_a_password(sent: Sent, keys: Keys, embedded: Other, tmp_path: Path) -> None:
+    loaded = serialization.load_pem_private_key(keys.private.read_bytes(), None)
+    kept = serialization.BestAvailableEncryption(b"correct horse")
+    (tmp_path / "key.pem").write_bytes(
+        loaded.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kept)
+    )
+    line = ("vault", "import", str(sent.file), "--key", str(tmp_path / "key.pem"), "--merchant", SHOP)
+    assert "cannot be read" in kessai(embedded.folder, *line, typed="wrong\n")["error"]
+    assert kessai(embedded.folder, *line, typed="correct horse\n")["digest"] == sent.said["digest"]
+
+
+def parcel(keys: Keys, file: Path, *records: Record) -> Path:
+    """A file that somebody else wrote."""
+    key, place = parcels.recipient(keys.certificate.read_bytes()), Place(secret="x", merchant=SHOP)
+    lines = []
+    for tokens in (records, ()):
+        line, place = parcels.seal(place, tokens, key)
+        lines.append(line)
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+UNSOUND: Final = {
+    "a number that is none": {"kind": "instrument identifier", "number": "41x1"},
+    "no number": {"kind": "instrument identifier"},
+    "a number of a customer": {"kind": "customer", "number": PAN},
+    "an unknown kind": {"kind": "card"},
+    "an unknown state": {"kind": "customer", "state": "LOST"},
+    "an id that is none": {"kind": "customer", "id": "../.."},
+    "a card over nothing": {"kind": "payment instrument"},
+    "an address of nobody": {"kind": "shipping address"},
+}
+
+
+@pytest.mark.parametrize("name", UNSOUND)
+def test_what_is_no_token_is_refused(keys: Keys, embedded_once: Other, tmp_path: Path, name: str) -> None:
+    values: Json = {"id": "A" * 32, "made": 1, "version": 1, "state": "ACTIVE"} | UNSOUND[name]
+    said = embedded_once.import_(parcel(keys, tmp_path / "tokens", Record(**values)), keys.private)["error"]
+    assert "is not as tokens are" in said
+    assert PAN not in said
+    assert tokens_of(embedded_once) == []
+
+
+def test_what_belongs_to_nothing_is_named(keys: Keys, embedded: Other, tmp_path: Path) -> None:
+    alone = Record(kind="payment instrument", id="B" * 32, made=1, version=1, state="ACTIVE", instrument="C" * 32)
+    said = embedded.import_(parcel(keys, tmp_path / "tokens", alone), keys.private)["error"]
+    assert f"the instrument identifier {'C' * 32}, which is neither in the file nor here" in said
+    assert tokens_of(embedded) == []
+
+
+@on_both_engines
+def test_two_imports_at_once_make_each_token_once(sent: Sent, keys: Keys, tmp_path: Path) -> None:
+    async def race() -> None:
+        async with opened(tmp_path) as house:
+            await house.accounts.add(SHOP, "vpc", house.clock())
+            at, totals = None, 0
+            for line in sent.file.read_text().splitlines():
+                chunk, at = parcels.read(line, at, keys.load())
+                racing = (house.mover().unpack(SHOP, chunk, "owners") for _ in range(4))
+                totals += sum(tally.new for tally in await asyncio.gather(*racing))
+                customers = [each for each in chunk.tokens if each.kind in ("customer", "instrument identifier")]
+                assert len(customers) == totals
+                totals = 0
+
+    asyncio.run(race())
+
+
 def test_a_clash_is_named_and_nothing_is_written(sent: Sent, keys: Keys, embedded: Other) -> None:
     theirs = embedded.asked(lambda shop: shop.post(NUMBERS, {"card": {"number": PAN}}).id)
     said = embedded.import_(sent.file, keys.private)["error"]
@@ -316,6 +393,18 @@ def test_no_number_stands_in_a_file_in_clear(sent: Sent, keys: Keys) -> None:
     opened = b"".join(_opened(written, keys))
     assert all(number.encode() in opened for number in (PAN, OTHER, ACCOUNT)), "the test of the test"
     assert not list(sent.folder.glob("*.part"))
+
+
+def test_no_number_is_on_disk_or_in_the_log_after_an_import(
+    sent: Sent, keys: Keys, embedded: Other, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    embedded.import_(sent.file, keys.private)
+    everything = [path.read_bytes() for path in embedded.folder.rglob("*") if path.is_file()]
+    everything += [caplog.text.encode(), "".join(capfd.readouterr()).encode()]
+    for number in (PAN, OTHER, ACCOUNT):
+        assert not any(number.encode() in each for each in everything)
+    private = keys.private.read_bytes().splitlines()[1]
+    assert not any(private in each for each in everything)
 
 
 def _opened(written: bytes, keys: Keys) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ found by the fingerprint key here.
 """
 
 import asyncio
+import re
 import secrets
 from datetime import datetime
 from typing import Any, Final
@@ -41,6 +42,9 @@ PAGE: Final = 200
 """Tokens in a chunk, at most: with the largest documents, 13 MB."""
 MOST_CLASHES: Final = 20
 """Clashes that are named."""
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}", re.ASCII)
+_DIGITS: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
+
 STAGES: Final = ("check", "owners", "owned")
 
 
@@ -135,6 +139,8 @@ class Mover:
         clashes = []
         for record in records:
             await asyncio.sleep(0)  # payments go first
+            if not _is_sound(record):
+                raise Refused(f"the file has a {record.kind[:40]} that is not as tokens are")
             here = await self._tokens.any_kind(merchant_id, record.id)
             number = _number(record)
             if here is None:
@@ -249,6 +255,20 @@ def _has_gone_on(here: Token, record: Record) -> bool:
     """Whether a token that came from there was changed or deleted here since."""
     is_newer = here.version > record.version or (here.deleted_at is not None and record.deleted_at is None)
     return KINDS[type(here)] == record.kind and is_newer
+
+
+def _is_sound(record: Record) -> bool:
+    """Whether a record is a token of its kind, whoever wrote it."""
+    is_number = record.kind == KINDS[InstrumentIdentifier] and record.deleted_at is None
+    return (
+        record.kind in KINDS.values()
+        and record.state in {state.value for state in State}
+        and _ID.fullmatch(record.id) is not None
+        and (record.number is not None) is is_number
+        and (record.number is None or _DIGITS.fullmatch(record.number) is not None)
+        and (record.instrument is not None) is (record.kind == KINDS[PaymentInstrument])
+        and (record.customer is not None or record.kind != KINDS[ShippingAddress])
+    )
 
 
 def _number(record: Record) -> Number | None:

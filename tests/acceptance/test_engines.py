@@ -85,11 +85,9 @@ def more_tokens(shop: Client) -> Iterator[Reply]:
     ]
     cards = [shop.post(lone, document) for document in documents]
     yield from cards
-    for change in (
-        {"card": {"expirationMonth": "13"}},
-        {"card": {"expirationMonth": "01", "expirationYear": "2033"}},
-        [],
-    ):
+    later: Json = {"card": {"expirationMonth": "01", "expirationYear": "2033"}}
+    changes: tuple[object, ...] = ({"card": {"expirationMonth": "13"}}, later, [])
+    for change in changes:
         yield shop.call("PATCH", f"{lone}/{cards[0].id}", change)
     yield shop.call("PATCH", f"{lone}/{cards[0].id}", {"instrumentIdentifier": {"id": made[0].id}})
     several = {"customer": {}, "paymentInstrument": documents[0], "shippingAddress": {"shipTo": {"country": "JP"}}}
@@ -122,7 +120,8 @@ def searches(shop: Client) -> Iterator[Reply]:
     yield saved
     yield shop.call("GET", f"{path}/{saved.json['searchId']}")
     yield shop.call("GET", f"{path}/00000000-0000-4000-8000-000000000000")
-    yield from (shop.post(path, document) for document in ({}, [], {"query": 1}, {"query": "id:*", "limit": "x"}))
+    wrong: tuple[object, ...] = ({}, [], {"query": 1}, {"query": "id:*", "limit": "x"})
+    yield from (shop.post(path, document) for document in wrong)
 
 
 def recurring(shop: Client) -> Iterator[Reply]:

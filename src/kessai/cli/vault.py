@@ -147,6 +147,9 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `kessai vault export` wrote.")],
     key: Annotated[str, typer.Option("--key", metavar="PEM", help="File with the private key that opens it.")],
     merchant: ThisMerchant,
+    digest: Annotated[
+        str | None, typer.Option("--digest", metavar="HEX", help="Take the file only if the export told this digest.")
+    ] = None,
     data: Data = DEFAULT_DATA,
     database: Database = None,
     as_json: AsJson = False,
@@ -168,6 +171,8 @@ def import_(
                 raise Refused(f"the file {file} is cut short: its end is missing")
             if tally.clashes:
                 raise Refused(f"the file does not agree with what is here: {'; '.join(tally.clashes)}")
+            if digest is not None and at["before"] != digest.strip().lower():
+                raise Refused(f"the digest of the file {file} is another one: {at['before']}")
             if stage == moving.STAGES[0]:
                 found = tally
     made = {"new": found.new, "known": found.known, "newer": found.newer}
