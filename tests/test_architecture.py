@@ -56,10 +56,14 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
+    "parcels": "",
+    "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, known_answers, limits, "
-    "log, metrics, payment, rotation, searches, storage, tms, tokenizer, vault",
+    "log, metrics, moving, payment, rotation, searches, storage, tms, tokenizer, vault",
+    "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
+    "transfers, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 
@@ -92,6 +96,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "known_answers": "tink",
     "messages": "cryptography, joserfc",
     "outcomes": "msgspec",
+    "moving": "joserfc, msgspec",
+    "parcels": "cryptography, joserfc, msgspec",
     "payment": "msgspec",
     "searches": "msgspec",
     "server": "httptools, uvicorn, uvloop",

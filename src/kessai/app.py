@@ -31,6 +31,7 @@ from kessai.jobs.worker import Worker
 from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.moving import Mover
 from kessai.payment.merchant import Merchant
 from kessai.rotation import Rotation
 from kessai.searches import Searches, describe
@@ -111,6 +112,9 @@ class House:
 
     def rotation(self) -> Rotation:
         return Rotation(self.database, self.vault, self.accounts.keys, self.keep_up, self.clock)
+
+    def mover(self) -> Mover:
+        return Mover(self.database, self.tokenizer)
 
     async def keep_up(self) -> None:
         """Load what any process has changed of merchants and keys; say so once nothing is under way from before."""

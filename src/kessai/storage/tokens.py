@@ -66,6 +66,16 @@ class Tokens:
         assert isinstance(token, kind)
         return token if token.deleted_at is None else Missing.GONE
 
+    async def any_kind(self, merchant_id: str, token_id: str) -> Token | None:
+        """A token of whatever kind, a deleted one too."""
+        rows = await self._read("load_token", {"merchant_id": merchant_id, "id": token_id})
+        return _token(rows[0]) if rows else None
+
+    async def page(self, merchant_id: str, after: str, most: int) -> list[Token]:
+        """Tokens of every kind behind an id, deleted ones too, in the order of their ids."""
+        values = {"merchant_id": merchant_id, "after": after, "most": most}
+        return [_token(row) for row in await self._read("tokens_page", values)]
+
     async def by_fingerprint(self, merchant_id: str, fingerprint: bytes) -> InstrumentIdentifier | None:
         """The instrument identifier of a number."""
         values = {"merchant_id": merchant_id, "fingerprint": fingerprint}

@@ -148,6 +148,11 @@ def payment_instrument(document: Json, *, is_test: bool, is_new: bool = True) ->
     return _address_fault(kept, "billTo") or PaymentInstrument(kept, expiry, is_default, refers_to)
 
 
+def routing_number(document: Json) -> str:
+    """What finds a bank account beside its number, out of the document that is kept of its instrument identifier."""
+    return text_of(find(document, ("bankAccount", "routingNumber"))) or ""
+
+
 def identifier(document: Json, *, is_test: bool, prefix: str = "") -> Identifier | Fault:
     """The number of a new instrument identifier. What an enrolment would need beside it is not read."""
     card, account = (text_of(find(document, (name, "number"))) for name in ("card", "bankAccount"))

@@ -5,6 +5,15 @@ SELECT kind, id, made, version, revision, state, document, deleted_at, customer,
   FROM tokens
  WHERE merchant_id = :merchant_id AND id = :id;
 
+-- tokens_page --
+-- A merchant's tokens of every kind behind an id, deleted ones too.
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM tokens
+ WHERE merchant_id = :merchant_id AND id > :after
+ ORDER BY id
+ LIMIT :most;
+
 -- load_default_tokens --
 -- What a customer has for its defaults: at most one token of each kind.
 SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
