@@ -84,6 +84,28 @@ class Tokens:
         addresses = [token for token in found if isinstance(token, ShippingAddress)]
         return next(iter(instruments), None), next(iter(addresses), None)
 
+    async def paying(
+        self,
+        merchant_id: str,
+        *,
+        customer: str | None,
+        payment_instrument: str | None,
+        shipping_address: str | None,
+        instrument: str | None,
+    ) -> dict[str, Token]:
+        """What a payment names and what that refers to, by id, as it all stood at one moment. Deleted tokens too."""
+        rows = await self._read(
+            "load_paying_tokens",
+            {
+                "merchant_id": merchant_id,
+                "customer": customer,
+                "payment_instrument": payment_instrument,
+                "shipping_address": shipping_address,
+                "instrument": instrument,
+            },
+        )
+        return {row[1]: _token(row) for row in rows}
+
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:
         """Everything that a customer owns."""
         rows = await self._read("load_owned_tokens", {"merchant_id": merchant_id, "customer": customer_id})
