@@ -316,15 +316,22 @@ class Edge:
             return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
         if isinstance(decoded, Refusal):
             return self._refused(operation, decoded)
-        asks = partial(self._asked, merchant, decoded)
-        if isinstance(stored, Stored):
-            asks = partial(self._paying.asked, merchant, document)
-        key = self._key(account, found, request, asks)
+        cards = stored if isinstance(stored, Stored) else None
+        said = (
+            partial(self._asked, merchant, decoded)
+            if cards is None
+            else partial(self._paying.asked, merchant, document)
+        )
+        key = self._key(account, found, request, said)
         if isinstance(key, HttpResponse):
             return key
 
         command = self._without_pan_as_id(merchant.id, decoded.command)
-        maker = self._paying.maker(merchant, decoded, stored, decoded.echo) if isinstance(stored, Stored) else None
+        if "merchant-initiated" in command.flags and isinstance(command, Authorize):
+            sent = document or parse(request.body)
+            assert not isinstance(sent, Malformed), "a request that is malformed was decoded"
+            command = await self._paying.agreed(merchant, command, sent, cards)
+        maker = self._paying.maker(merchant, decoded, cards) if cards is not None else None
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
             return encoded(decoded, decoded.echo, payment, transaction)

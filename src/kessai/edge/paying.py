@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.dialects.cybersource import answers, members, stored
+from kessai.dialects.cybersource import agreements, answers, members, stored
 from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.requests import Request
@@ -41,6 +41,7 @@ from kessai.tokens.objects import (
 )
 from kessai.tokens.rules import Changes
 
+Json = Mapping[str, object]
 canonical: Final = msgspec.json.Encoder(order="sorted")
 
 _NUMBERS: Final = (
@@ -73,7 +74,7 @@ class Paying:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._make = tokenizer
 
-    async def look_up(self, merchant: Merchant, document: Mapping[str, object]) -> Stored | Problems | None:
+    async def look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
         """None for a request that neither names a token nor makes one."""
         named = stored.named(document)
         types = stored.types_wanted(document)
@@ -104,13 +105,15 @@ class Paying:
         )
         digits = found.number.digits if isinstance(found.number, Pan) else ""
         whole = stored.filled(document, tokens, digits, found.expiry)
+        if digits:
+            whole = dict(agreements.referring(whole, found.instrument))
         if brings_number:  # the number of the token is not what pays
             tokens = replace(tokens, instrument=None, payment_instrument=None)
         if named.is_legacy:
             tokens = replace(tokens, payment_instrument=None)
         return Stored(document=stored.filled(whole, tokens, "", ""), tokens=tokens, types=types)
 
-    def asked(self, merchant: Merchant, document: Mapping[str, object]) -> bytes:
+    def asked(self, merchant: Merchant, document: Json) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
         tokens. A card is its fingerprint, its CVV not there at all."""
         asked = canonical.encode(members.keep(document)[0])
@@ -136,9 +139,19 @@ class Paying:
         fingerprint = self._make.fingerprint(merchant.id, card.pan)
         return stored.account_reference(card.brand, hashlib.sha256(b"account reference\n" + fingerprint).digest())
 
+    async def agreed(self, merchant: Merchant, command: Authorize, document: Json, found: Stored | None) -> Authorize:
+        """A payment that its merchant initiates, with what a live issuer would mind of it."""
+        whole = found.document if found is not None else document
+        instrument = found.tokens.instrument if found is not None else None
+        if instrument is None:
+            fingerprint = self._make.fingerprint(merchant.id, command.card.pan)
+            instrument = await self._make.tokens.by_fingerprint(merchant.id, fingerprint)
+        minded = agreements.warnings(whole, instrument, command.card.brand)
+        return replace(command, warnings=command.warnings + minded) if minded else command
+
     # ---- what an approval makes
 
-    def maker(self, merchant: Merchant, request: Request, found: Stored, echo: Echo) -> "Maker | None":
+    def maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
         """What decides on the tokens of an approved payment; None where there will be none to decide on."""
         command = request.command
         if not isinstance(command, Authorize):
@@ -147,12 +160,10 @@ class Paying:
         if found.types:
             wanted = stored.wanted(found.types, found.document, command.card, found.tokens.customer)
         instrument = found.tokens.instrument
-        needs_agreement = instrument is not None and stored.agreement_of(instrument) is None
+        needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
             return None
-        return Maker(
-            tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request, echo=echo
-        )
+        return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
 
 
 class Maker(Struct, frozen=True, kw_only=True):
@@ -164,14 +175,13 @@ class Maker(Struct, frozen=True, kw_only=True):
     instrument: InstrumentIdentifier | None
     """The one that pays."""
     request: Request
-    echo: Echo
 
     async def __call__(self, transaction: Transaction) -> Attached | None:
-        network_id = stored.begins_agreement(transaction)
+        network_id = agreements.begins_agreement(transaction)
         if self.wanted is None:
             return await self._remembered(network_id)
         changes, told = await self._made(self.wanted, network_id)
-        echo = replace(self.echo, made=told)
+        echo = replace(self.request.echo, made=told)
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
             return encoded(self.request, echo, payment, transaction)
@@ -183,7 +193,7 @@ class Maker(Struct, frozen=True, kw_only=True):
         if self.instrument is None or network_id is None:
             return None
         number = await self.tokenizer.tokens.instrument_identifier(self.merchant.id, self.instrument.id)
-        if isinstance(number, Missing) or stored.agreement_of(number) is not None:
+        if isinstance(number, Missing) or agreements.agreement_of(number) is not None:
             return None
         return Attached(Changes((), (_agreed(number, network_id),)))
 
@@ -205,7 +215,7 @@ class Maker(Struct, frozen=True, kw_only=True):
         if wanted.types & {stored.NUMBER, stored.INSTRUMENT}:
             pan = wanted.card.pan
             number, is_new = await make.instrument_of(merchant_id, pan, {"card": {"number": pan.masked()}})
-            if network_id is not None and stored.agreement_of(number) is None:
+            if network_id is not None and agreements.agreement_of(number) is None:
                 number = replace(_agreed(number, network_id), version=1) if is_new else _agreed(number, network_id)
             changes = changes.also(Changes((number,)) if is_new else Changes((), (number,)))
         card = address = None
@@ -236,7 +246,7 @@ class Maker(Struct, frozen=True, kw_only=True):
 
 
 def _agreed(number: InstrumentIdentifier, network_id: str) -> InstrumentIdentifier:
-    return rules.change(number, stored.with_agreement(number.document, network_id))
+    return rules.change(number, agreements.with_agreement(number.document, network_id))
 
 
 def encoded(request: Request, echo: Echo, payment: Payment, transaction: Transaction) -> Answer:

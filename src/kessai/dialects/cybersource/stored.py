@@ -14,11 +14,10 @@ from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.members import Place, keep
 from kessai.dialects.cybersource.reasons import INVALID_DATA
-from kessai.dialects.cybersource.token_members import PLACES, PREVIOUS_TRANSACTION
+from kessai.dialects.cybersource.token_members import PLACES
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import NOWHERE, FieldError, find
 from kessai.payment.card import Brand, Card
-from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
 
 Json = Mapping[str, object]
@@ -246,37 +245,6 @@ def made(
     if instrument is not None:
         told[NUMBER] = {"id": instrument.id, "state": instrument.state.value}
     return told
-
-
-# ---- agreements
-
-
-def agreement_of(instrument: InstrumentIdentifier) -> str | None:
-    """The network's id of the first payment that its cardholder took part in; None before there was one."""
-    found = find(instrument.document, PREVIOUS_TRANSACTION.split("."))
-    return found if isinstance(found, str) else None
-
-
-def with_agreement(document: Json, network_id: str) -> dict[str, object]:
-    """The document of an instrument identifier with the payment that later ones refer to."""
-    whole = dict(document)
-    place = whole
-    *way, last = PREVIOUS_TRANSACTION.split(".")
-    for step in way:
-        place = _object(place, step)
-    place[last] = network_id
-    return whole
-
-
-LONGEST_NETWORK_ID: Final = 15
-
-
-def begins_agreement(transaction: Transaction) -> str | None:
-    """The network's id of a payment that later ones may refer to: approved, and the cardholder took part in it."""
-    network_id = transaction.facts.get("network_transaction_id")
-    if network_id is None or len(network_id) > LONGEST_NETWORK_ID or "merchant-initiated" in transaction.flags:
-        return None
-    return network_id
 
 
 # ---- account references
