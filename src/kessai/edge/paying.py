@@ -177,6 +177,8 @@ class Maker(Struct, frozen=True, kw_only=True):
     request: Request
 
     async def __call__(self, transaction: Transaction) -> Attached | None:
+        if stored.is_taken_back(transaction):
+            return None
         network_id = agreements.begins_agreement(transaction)
         if self.wanted is None:
             return await self._remembered(network_id)

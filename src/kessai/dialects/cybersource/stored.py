@@ -13,11 +13,12 @@ from msgspec import Struct
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.members import Place, keep
-from kessai.dialects.cybersource.reasons import INVALID_DATA
+from kessai.dialects.cybersource.reasons import INVALID_DATA, REVIEWS
 from kessai.dialects.cybersource.token_members import PLACES
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import NOWHERE, FieldError, find
 from kessai.payment.card import Brand, Card
+from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
 
 Json = Mapping[str, object]
@@ -221,6 +222,14 @@ def _kept(kind: str, document: Json) -> dict[str, object]:
 
 def _is_default(document: Json, name: str) -> bool:
     return (text_of(find(document, ("tokenInformation", name, "default"))) or "").lower() == "true"
+
+
+def is_taken_back(transaction: Transaction) -> bool:
+    """Whether an approval is told as a decline: the risk rules have spoken against it."""
+    return transaction.reason is not None and REVIEWS.get(transaction.reason) == _TAKEN_BACK
+
+
+_TAKEN_BACK: Final = "AUTHORIZED_RISK_DECLINED"
 
 
 def made(
