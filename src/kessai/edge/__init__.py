@@ -376,7 +376,7 @@ class Edge:
         if isinstance(stored, Problems):
             return stored
         if kind in _NEW_PAYMENTS:
-            whole = stored.document if stored is not None else document
+            whole = dict(stored.document) if stored is not None else document
             read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
             decoded = read(whole, merchant, now)
             if stored is None or isinstance(decoded, Problems):

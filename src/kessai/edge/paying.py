@@ -54,7 +54,7 @@ _NUMBERS: Final = (
 class Stored(Struct, frozen=True, kw_only=True):
     """A request that has to do with stored cards, ready to be decoded."""
 
-    document: dict[str, object]
+    document: Json
     """With what its tokens stand for."""
     tokens: Tokens
     types: frozenset[str]
@@ -104,14 +104,15 @@ class Paying:
             customer=found.customer,
         )
         digits = found.number.digits if isinstance(found.number, Pan) else ""
-        whole = stored.filled(document, tokens, digits, found.expiry)
-        if digits:
-            whole = dict(agreements.referring(whole, found.instrument))
+        paid = tokens
         if brings_number:  # the number of the token is not what pays
-            tokens = replace(tokens, instrument=None, payment_instrument=None)
-        if named.is_legacy:
-            tokens = replace(tokens, payment_instrument=None)
-        return Stored(document=stored.filled(whole, tokens, "", ""), tokens=tokens, types=types)
+            paid = replace(tokens, instrument=None, payment_instrument=None)
+        elif named.is_legacy:
+            paid = replace(tokens, payment_instrument=None)
+        whole: Json = stored.filled(document, tokens, paid, digits, found.expiry)
+        if digits:
+            whole = agreements.referring(whole, found.instrument)
+        return Stored(document=whole, tokens=paid, types=types)
 
     def asked(self, merchant: Merchant, document: Json) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the

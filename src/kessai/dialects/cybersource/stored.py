@@ -83,8 +83,8 @@ class Tokens(Struct, frozen=True, kw_only=True):
     customer: Customer | None = None
 
 
-def filled(document: Json, tokens: Tokens, digits: str, expiry: str) -> dict[str, object]:
-    """A request with what its tokens stand for where it says nothing itself.
+def filled(document: Json, tokens: Tokens, shown: Tokens, digits: str, expiry: str) -> dict[str, object]:
+    """A request with what its tokens stand for where it says nothing itself, and the ids of those that are `shown`.
 
     `digits` is the number behind the tokens, empty where the request brings its own; `expiry` is `YYYY-MM` or empty.
     """
@@ -100,7 +100,7 @@ def filled(document: Json, tokens: Tokens, digits: str, expiry: str) -> dict[str
         kind = find(owned, ("card", "type"))
         if isinstance(kind, str) and kind in _PAID_TYPES and not (card.get("type") or card.get("cardType")):
             card["type"] = kind
-    for name, token in _members(tokens).items():
+    for name, token in _members(shown).items():
         paying[name] = {**_object(paying, name), "id": token.id}
     order = _object(whole, "orderInformation")
     address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
