@@ -29,6 +29,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "ledger": "payment",
     "vault": "payment",
     "log": "payment",
+    "known_answers": "vault",
     "acquirers": "log, payment",
     "dialects": "ids, payment, tokens",
     "tokens": "payment",
@@ -56,8 +57,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, limits, log, metrics, "
-    "payment, rotation, searches, storage, tms, tokenizer, vault",
+    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, known_answers, limits, "
+    "log, metrics, payment, rotation, searches, storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
 }
@@ -89,6 +90,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "jobs": "msgspec",
     "ledger": "msgspec",
     "log": "msgspec",
+    "known_answers": "tink",
     "messages": "cryptography, joserfc",
     "outcomes": "msgspec",
     "payment": "msgspec",

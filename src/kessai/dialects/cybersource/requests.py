@@ -8,6 +8,7 @@ beside the command are the harmless members that `members.py` lists; card data a
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, cast
 
@@ -403,27 +404,54 @@ def _amount(values: Mapping[str, object], findings: Findings, merchant: Merchant
 
 def _flags(values: Mapping[str, object], *, is_retail: bool, has_postal_code: bool, is_token: bool) -> frozenset[str]:
     industry = str(values.get("industry", "")).lower()
-    indicator = values.get("auth_indicator")
-    initiator = str(values.get("initiator", "")).lower()
-    partial = values.get("partial")
+    return _flags_of(
+        industry if industry in _INDUSTRIES else "",  # what is remembered are words of ours only
+        values.get("auth_indicator"),
+        str(values.get("initiator", "")).lower() == "merchant",
+        values.get("partial"),
+        values.get("ignore_avs") is True,
+        values.get("ignore_cvn") is True,
+        "security_code" in values,
+        is_retail,
+        has_postal_code,
+        is_token,
+    )
+
+
+_INDUSTRIES: Final = frozenset({"lodging", "auto_rental", "transit"})
+
+
+@lru_cache(maxsize=512)
+def _flags_of(
+    industry: str,
+    indicator: object,
+    is_by_merchant: bool,
+    partial: object,
+    ignores_avs: bool,
+    ignores_cvn: bool,
+    has_code: bool,
+    is_retail: bool,
+    has_postal_code: bool,
+    is_token: bool,
+) -> frozenset[str]:
     flags = []
     if indicator == "0" or (indicator is None and industry in ("lodging", "auto_rental")):
         flags.append("pre")
     if partial is not None:
         flags.append("partial" if partial is True else "no-partial")
-    if values.get("ignore_avs") is True:
+    if ignores_avs:
         flags.append("ignore-avs")
-    if values.get("ignore_cvn") is True:
+    if ignores_cvn:
         flags.append("ignore-cvn")
     if has_postal_code:
         flags.append("avs-sent")
-    if "security_code" in values:
+    if has_code:
         flags.append("cvn-sent")
     if is_retail:
         flags.append("retail")
     if industry == "transit":
         flags.append("transit")
-    if initiator == "merchant":
+    if is_by_merchant:
         flags.append("merchant-initiated")
     if is_token:
         flags.append("network-token")
