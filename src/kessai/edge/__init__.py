@@ -376,10 +376,11 @@ class Edge:
         if isinstance(stored, Problems):
             return stored
         if kind in _NEW_PAYMENTS:
-            whole = dict(stored.document) if stored is not None else document
             read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
-            decoded = read(whole, merchant, now)
-            if stored is None or isinstance(decoded, Problems):
+            if stored is None:
+                return read(document, merchant, now)
+            decoded = read(dict(stored.document), merchant, now, stored.brought)
+            if isinstance(decoded, Problems):
                 return decoded
             return replace(decoded, echo=self._paying.echo(merchant, decoded, stored))
         is_timeout = kind in (Kind.TIMEOUT_REVERSE, Kind.TIMEOUT_VOID)

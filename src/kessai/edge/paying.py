@@ -20,7 +20,7 @@ from kessai.dialects.cybersource import agreements, answers, members, stored
 from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.requests import Request
-from kessai.dialects.cybersource.stored import Tokens, Wanted
+from kessai.dialects.cybersource.stored import Supplied, Tokens, Wanted
 from kessai.dialects.document import text_of
 from kessai.dialects.table import find
 from kessai.outcomes import Attached
@@ -55,7 +55,9 @@ class Stored(Struct, frozen=True, kw_only=True):
     """A request that has to do with stored cards, ready to be decoded."""
 
     document: Json
-    """With what its tokens stand for."""
+    """With the ids of the tokens that pay."""
+    brought: Supplied
+    """What the tokens stand for."""
     tokens: Tokens
     types: frozenset[str]
     """The kinds of tokens that it is to make."""
@@ -83,7 +85,7 @@ class Paying:
         if named is None and not types:
             return None
         if named is None:
-            return Stored(document=dict(document), tokens=_NO_TOKENS, types=types)
+            return Stored(document=document, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=types)
         brings_number = any(text_of(find(document, path)) for path in _NUMBERS)
         found = await self._make.resolve(
             merchant.id,
@@ -103,16 +105,17 @@ class Paying:
             shipping_address=found.shipping_address,
             customer=found.customer,
         )
-        digits = found.number.digits if isinstance(found.number, Pan) else ""
+        pan = found.number if isinstance(found.number, Pan) else None
         paid = tokens
         if brings_number:  # the number of the token is not what pays
             paid = replace(tokens, instrument=None, payment_instrument=None)
         elif named.is_legacy:
             paid = replace(tokens, payment_instrument=None)
-        whole: Json = stored.filled(document, tokens, paid, digits, found.expiry)
-        if digits:
+        whole: Json = stored.naming(document, paid)
+        if pan is not None:
             whole = agreements.referring(whole, found.instrument)
-        return Stored(document=whole, tokens=paid, types=types)
+        brought = stored.supplied(document, tokens, pan, found.expiry)
+        return Stored(document=whole, brought=brought, tokens=paid, types=types)
 
     def asked(self, merchant: Merchant, document: Json) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
@@ -159,7 +162,7 @@ class Paying:
             return None
         wanted = None
         if found.types:
-            wanted = stored.wanted(found.types, found.document, command.card, found.tokens.customer)
+            wanted = stored.wanted(found.types, found.document, found.brought, command.card, found.tokens.customer)
         instrument = found.tokens.instrument
         needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
