@@ -5,7 +5,6 @@ address, an amount is the same rule whoever brought the data.
 """
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Final
 
 from msgspec import Struct
@@ -149,7 +148,7 @@ def naming(document: Json, tokens: Tokens) -> dict[str, object]:
     whole = dict(document)
     paying = _object(whole, "paymentInformation")
     for name, token in _members(tokens).items():
-        paying[name] = {**_object(paying, name), "id": token.id}
+        paying[name] = {"id": token.id}
     return whole
 
 
@@ -164,7 +163,7 @@ def _object(holder: dict[str, object], name: str) -> dict[str, object]:
         found = {}
     if not isinstance(found, dict):
         return {}
-    holder[name] = changed = copy(found)
+    holder[name] = changed = found.copy()
     return changed
 
 
