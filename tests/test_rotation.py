@@ -32,7 +32,7 @@ from tests.houses import VISA, Till, by_hand, opened, usd
 
 KEK = "5b" * 32
 SHOP = "kessai_sandbox"
-PLANTED = 2
+PLANTED = 3
 """Numbers among the tokens that a merchant of the sandbox begins with."""
 CARDS, SECRETS, _TOKENS = SEALED
 

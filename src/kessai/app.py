@@ -21,6 +21,7 @@ from kessai.billing.service import Billing
 from kessai.clock import Clocks
 from kessai.config import Settings
 from kessai.edge import Edge
+from kessai.edge.paying import Paying
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
@@ -102,6 +103,7 @@ class House:
                 failures_burst=self.settings.failures_burst,
                 proxies=self.settings.trusted_proxies,
             ),
+            paying=Paying(self.tokenizer),
             services=(
                 TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
                 Searches(self.gateway),

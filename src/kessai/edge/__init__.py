@@ -16,7 +16,6 @@ from functools import partial
 from time import monotonic
 from typing import Final, Protocol
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -35,11 +34,13 @@ from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
+from kessai.edge.paying import Paying, Stored, canonical, encoded
 from kessai.envelopes import Known, wanted
-from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
+from kessai.gateway import Busy, Circumstances, Gateway
 from kessai.limits import Limits, refused
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.outcomes import OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
@@ -114,6 +115,7 @@ class Edge:
         metrics: Metrics,
         refuses_new_payments: Callable[[], bool],
         limits: Limits,
+        paying: Paying,
         services: Iterable[Service] = (),
     ) -> None:
         """`accepted_hosts` in lower case, None: every one. `refuses_new_payments`: there is no room for them (R-22)."""
@@ -125,6 +127,7 @@ class Edge:
         self._metrics = metrics
         self._refuses_new_payments = refuses_new_payments
         self._limits = limits
+        self._paying = paying
         self._services = {step: service for service in services for step in service.steps}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -299,45 +302,87 @@ class Edge:
         if isinstance(asked, NoSuchScenario):
             wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
+        stored: Stored | Problems | None = None
         if decoded is None:
-            decoded = await self._decode(account, found, document)
+            if found.row.kind in _NEW_PAYMENTS:
+                stored = await self._paying.look_up(merchant, document)
+            decoded = await self._decode(account, found, document, stored)
+            if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
+                told = await self._told(account, found, request, document, signature)
+                if told is not None:
+                    return told
         await sleep(0)
         if isinstance(decoded, Problems):
             return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
         if isinstance(decoded, Refusal):
             return self._refused(operation, decoded)
-        key = self._key(account, found, request, decoded)
+        cards = stored if isinstance(stored, Stored) else None
+        said = (
+            partial(self._asked, merchant, decoded)
+            if cards is None
+            else partial(self._paying.asked, merchant, document)
+        )
+        key = self._key(account, found, request, said)
         if isinstance(key, HttpResponse):
             return key
 
         command = self._without_pan_as_id(merchant.id, decoded.command)
+        if "merchant-initiated" in command.flags and isinstance(command, Authorize):
+            sent = document or parse(request.body)
+            assert not isinstance(sent, Malformed), "a request that is malformed was decoded"
+            command = await self._paying.agreed(merchant, command, sent, cards)
+        maker = self._paying.maker(merchant, decoded, cards) if cards is not None else None
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
-            status, body = answers.encode(payment, transaction, decoded.echo)
-            return Answer(status, body, answers.masked(body) if decoded.has_pan else None)
+            return encoded(decoded, decoded.echo, payment, transaction)
 
         claims = signature if key is None else (key, *signature)
-        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims)
+        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims, attach=maker)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
+        return self._answered(account, operation, answer, request.body)
+
+    def _answered(self, account: Account, operation: Operation, answer: Answer | Refusal, body: bytes) -> HttpResponse:
         if answer is Refusal.REPEATED:
             return self._repeated(account)
         if isinstance(answer, Refusal):
-            return self._refused(operation, answer, request.body)
+            return self._refused(operation, answer, body)
         if answer.is_replay:
             self._metrics.replays += 1
             return HttpResponse(answer.status, answer.body, {REPLAYED: "true"})
         return HttpResponse(answer.status, answer.body)
 
+    async def _told(
+        self,
+        account: Account,
+        found: Match,
+        request: HttpRequest,
+        document: dict[str, object],
+        signature: tuple[Claim, ...],
+    ) -> HttpResponse | None:
+        """What an earlier request with the same claims was told; None where there was none."""
+        key = self._key(account, found, request, partial(self._paying.asked, account.merchant, document))
+        if isinstance(key, HttpResponse):
+            return key
+        answer = await self._gateway.told(account.merchant, signature if key is None else (key, *signature))
+        operation = _OPERATIONS[found.row.kind]
+        return None if answer is None else self._answered(account, operation, answer, request.body)
+
     async def _decode(
-        self, account: Account, found: Match, document: dict[str, object]
+        self, account: Account, found: Match, document: dict[str, object], stored: Stored | Problems | None = None
     ) -> Request | Problems | Refusal:
         """The command of a request, or what is wrong with it."""
         merchant, now = account.merchant, account.merchant.at(self._gateway.clock())
         kind, expects = found.row.kind, found.row.expects
-        if kind is Kind.AUTHORIZE:
-            return requests.authorization(document, merchant, now)
-        if kind is Kind.CREDIT:
-            return requests.credit(document, merchant, now)
+        if isinstance(stored, Problems):
+            return stored
+        if kind in _NEW_PAYMENTS:
+            read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
+            if stored is None:
+                return read(document, merchant, now)
+            decoded = read(dict(stored.document), merchant, now, stored.brought)
+            if isinstance(decoded, Problems):
+                return decoded
+            return replace(decoded, echo=self._paying.echo(merchant, decoded, stored))
         is_timeout = kind in (Kind.TIMEOUT_REVERSE, Kind.TIMEOUT_VOID)
         if is_timeout:
             named = requests.merchants_id(document)
@@ -377,23 +422,27 @@ class Edge:
         return loaded.payment.currency if loaded else None
 
     def _key(
-        self, account: Account, found: Match, request: HttpRequest, decoded: Request
+        self, account: Account, found: Match, request: HttpRequest, asked: Callable[[], bytes]
     ) -> Claim | HttpResponse | None:
-        """The idempotency key of a request, bound to what it asks: a card as its fingerprint, its CVV not at all."""
+        """The idempotency key of a request, bound to what it asks."""
         sent = request.header("idempotency-key")
         if sent is None:
             return None
         if KEY.fullmatch(sent) is None:
             wrong = Problems(INVALID_DATA, (FieldError("Idempotency-Key"),))
             return self._failure(INVALID_DATA, wrong)
-        command: Command = decoded.command
-        asked = _canonical.encode(decoded.kept)
-        if isinstance(command, Authorize | Credit):
-            asked += self._gateway.vault.fingerprint(account.merchant.id, command.card.pan)
         scope = f"{found.row.method} {request.path.rstrip('/')}"
         named = self._without_pan(account.merchant.id, sent)
         since = ids.first_of(self._wall_clock() - KEYS_KEPT)
-        return claim_of(scope, named, request=bound_to(account.merchant.id, asked), since=since)
+        return claim_of(scope, named, request=bound_to(account.merchant.id, asked()), since=since)
+
+    def _asked(self, merchant: Merchant, decoded: Request) -> bytes:
+        """What a request asks: a card as its fingerprint, its CVV not at all."""
+        command: Command = decoded.command
+        asked = canonical.encode(decoded.kept)
+        if isinstance(command, Authorize | Credit):
+            asked += self._gateway.vault.fingerprint(merchant.id, command.card.pan)
+        return asked
 
     # ---- refusing
 
@@ -421,7 +470,6 @@ class Edge:
         return HttpResponse(status, body, {EXPLANATION: explanation[:MOST_EXPLAINED]} if explanation else {})
 
 
-_canonical: Final = msgspec.json.Encoder(order="sorted")
 _REFUSED_FIELDS: Final = {
     Refusal.AMOUNT_NOT_POSITIVE: "amount",
     Refusal.CURRENCY_MISMATCH: "currency",

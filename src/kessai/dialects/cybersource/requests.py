@@ -19,12 +19,13 @@ from kessai.dialects.cybersource import fields, japan, members
 from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied
 from kessai.dialects.cybersource.usual import Document, Reader
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
 from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
-from kessai.payment.card import Card, Pan
+from kessai.payment.card import Card, Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Command, Operation
 from kessai.payment.merchant import Merchant
@@ -59,20 +60,24 @@ class Request(Struct, frozen=True):
 # ---- commands
 
 
-def authorization(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
-    """POST /pts/v2/payments."""
+def authorization(
+    document: dict[str, object], merchant: Merchant, now: datetime, brought: Supplied = NOTHING_BROUGHT
+) -> Request | Problems:
+    """POST /pts/v2/payments. `brought` is what the tokens of a request stand for."""
     findings = Findings()
     values = _decode(fields.AUTHORIZATION, document, findings)
+    brought.add_to(values)
     card = card_of(document, values, findings, merchant, needs_expiry=True)
     if isinstance(card, Problems):
         return card
     amount = _total(document, values, findings, merchant)
-    address = _address(find(document, _BILL_TO))
+    address = _address(brought.bill_to or find(document, _BILL_TO))
     is_token = find(document, _TOKENIZED) is not None
     command = _authorization(
         values, findings, merchant, now, card, amount, address, japan.sent_in(document, findings), is_token=is_token
     )
     kept = _kept(document, findings)
+    brought.keep_in(kept, values)
     if findings.errors or command is None:
         return findings.problems()
     return _request(Authorize, values, kept, findings, **command)
@@ -147,15 +152,7 @@ def increment(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return _request(
-        Increment,
-        values,
-        kept,
-        findings,
-        target=payment_id,
-        expects=expects,
-        amount=amount,
-    )
+    return _request(Increment, values, kept, findings, target=payment_id, expects=expects, amount=amount)
 
 
 def capture(
@@ -256,21 +253,16 @@ def void(
     kept = _kept(document, findings)
     if findings.errors:
         return findings.problems()
-    return _request(
-        Void,
-        values,
-        kept,
-        findings,
-        target=target,
-        expects=expects,
-        by_transaction_id=timeout,
-    )
+    return _request(Void, values, kept, findings, target=target, expects=expects, by_transaction_id=timeout)
 
 
-def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
+def credit(
+    document: dict[str, object], merchant: Merchant, now: datetime, brought: Supplied = NOTHING_BROUGHT
+) -> Request | Problems:
     """POST /pts/v2/credits. `processingInformation.capture` means nothing here; the expiration date may be missing."""
     findings = Findings()
     values = _decode(fields.CREDIT, document, findings)
+    brought.add_to(values)
     card = card_of(document, values, findings, merchant, needs_expiry=False)
     if isinstance(card, Problems):
         return card
@@ -278,17 +270,10 @@ def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Re
     sent = japan.sent_in(document, findings)
     option = japan.option(sent, merchant, amount, card, now, findings, frozenset(), "credit")
     kept = _kept(document, findings)
+    brought.keep_in(kept, values)
     if findings.errors or card is None or amount is None:
         return findings.problems()
-    return _request(
-        Credit,
-        values,
-        kept,
-        findings,
-        amount=amount,
-        card=card,
-        option=option,
-    )
+    return _request(Credit, values, kept, findings, amount=amount, card=card, option=option)
 
 
 def merchants_id(document: dict[str, object]) -> str | None:
@@ -315,7 +300,7 @@ def _request(
 ) -> Request:
     """The command of a request, with what every command carries of it."""
     particulars, has_pan = (_encode(kept), False) if kept else (b"", False)
-    if members.DIGITS.search(particulars.decode()) is not None:
+    if any(map(looks_like_a_pan, members.DIGITS.findall(particulars.decode()))):
         masked = mask_pans(kept)
         particulars, has_pan = _encode(masked), masked != kept
     command = kind(
