@@ -49,13 +49,14 @@ ROOMS: Final[Mapping[str, str]] = {
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
     "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, payment, sandbox, storage",
-    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
+    "networks": "log, payment, storage, tokenizer, tokens",
+    "tms": "accounts, claims, dialects, edge, envelopes, ids, log, metrics, payment, storage, tokenizer, tokens",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, limits, log, metrics, "
-    "payment, rotation, searches, storage, tms, tokenizer, vault",
+    "networks, payment, rotation, searches, storage, tms, tokenizer, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
 }

@@ -31,6 +31,7 @@ from kessai.jobs.worker import Worker
 from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.rotation import Rotation
 from kessai.searches import Searches, describe
@@ -102,7 +103,7 @@ class House:
                 proxies=self.settings.trusted_proxies,
             ),
             services=(
-                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
+                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments, self.worker.wake),
                 Searches(self.gateway),
                 self.billing,
                 self.clocks,
@@ -268,6 +269,7 @@ async def _furnish(
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
     worker.charge = charge
+    worker.tend = Networks(tokenizer).tend
     return House(
         folder=folder,
         settings=settings,
