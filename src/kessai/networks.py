@@ -14,7 +14,7 @@ from kessai.payment.merchant import Merchant
 from kessai.storage.payments import Answer
 from kessai.tokenizer import Decided, Tokenizer
 from kessai.tokens import rules, updates
-from kessai.tokens.objects import Missing, State
+from kessai.tokens.objects import Missing, NetworkToken, State
 from kessai.tokens.rules import Changes
 from kessai.tokens.updates import Notice, Number
 
@@ -40,10 +40,14 @@ class Networks:
         """Ask the networks for what is pending; how many answers there were."""
         pending = await self._tokens.pending(merchant.id, PAGE)
         for token_id in pending:
-            await self._make.perform(merchant.id, partial(self._provided, merchant, token_id))
+            told: list[NetworkToken] = []
+            if await self._make.perform(merchant.id, partial(self._provided, merchant, token_id, told)) and told:
+                token = told[-1]
+                reason = str(token.document.get("reason", ""))
+                log("token.provided", merchant=merchant.id, token=token.id, state=token.state.value, reason=reason)
         return len(pending)
 
-    async def _provided(self, merchant: Merchant, token_id: str) -> Decided | None:
+    async def _provided(self, merchant: Merchant, token_id: str, tries: list[NetworkToken]) -> Decided | None:
         token = await self._tokens.network_token(merchant.id, token_id)
         if isinstance(token, Missing) or token.state is not State.PENDING:
             return None  # somebody else was quicker
@@ -51,8 +55,7 @@ class Networks:
         if isinstance(instrument, Missing):
             return Decided(Changes((), (rules.gone(token, self._make.clock()),)), _NOTHING_TOLD)
         told = await self._make.provided(merchant.id, token, instrument, self._month(merchant))
-        reason = str(told.document.get("reason", ""))
-        log("token.provided", merchant=merchant.id, token=token.id, state=told.state.value, reason=reason)
+        tries.append(told)
         return Decided(Changes((), (told, rules.seen(instrument))), _NOTHING_TOLD)
 
     # ---- the account updater
@@ -65,13 +68,16 @@ class Networks:
         after, changed = "", 0
         while page := await self._tokens.expiring(merchant.id, month, after, PAGE):
             for instrument_id in dict.fromkeys(instrument for _, instrument in page):
-                done = await self._make.perform(merchant.id, partial(self._updated, merchant, instrument_id, month))
-                changed += done is not None
+                told: list[Notice] = []
+                decide = partial(self._updated, merchant, instrument_id, month, told)
+                if await self._make.perform(merchant.id, decide):
+                    changed += 1
+                    log("card.updated", merchant=merchant.id, token=instrument_id, notice=told[-1].name.lower())
             after = page[-1][0]
         self._asked[merchant.id] = month
         return changed
 
-    async def _updated(self, merchant: Merchant, instrument_id: str, month: str) -> Decided | None:
+    async def _updated(self, merchant: Merchant, instrument_id: str, month: str, tries: list[Notice]) -> Decided | None:
         instrument = await self._tokens.instrument_identifier(merchant.id, instrument_id)
         if isinstance(instrument, Missing) or instrument.state is not State.ACTIVE or not instrument.is_card:
             return None
@@ -85,7 +91,7 @@ class Networks:
         token = await self._tokens.network_token_of(merchant.id, instrument.id)
         number = await self._another(merchant, instrument.id, card) if notice is Notice.REPLACED else None
         changes = updates.update(instrument, referring, token, month, notice, number)
-        log("card.updated", merchant=merchant.id, token=instrument.id, notice=notice.name.lower())
+        tries.append(notice)
         return Decided(changes, _NOTHING_TOLD)
 
     async def _another(self, merchant: Merchant, instrument_id: str, card: Pan) -> Number | None:

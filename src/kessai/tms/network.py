@@ -74,19 +74,20 @@ class NetworkDesk:
         return say.response(token, tell.tokenized_card(token, asked.merchant_id))
 
     async def _delete(self, asked: Asked) -> Decided:
+        token = there(await self._tokens.network_token(asked.merchant_id, asked.route.id))
         fault = read.why_deleted(asked.document)
         if fault is not None:
             raise Faulty(fault)
-        return await self._turn(asked, State.DELETED, {})
+        return await self._turned(asked, token, State.DELETED, {})
 
     async def _simulate(self, asked: Asked) -> Decided:
-        sent = good(read.simulated(asked.document))
-        return await self._turn(asked, State(sent.state) if sent.state is not None else None, sent.card)
-
-    async def _turn(self, asked: Asked, state: State | None, card: Mapping[str, object]) -> Decided:
         token = there(await self._tokens.network_token(asked.merchant_id, asked.route.id))
+        sent = good(read.simulated(asked.document))
+        return await self._turned(asked, token, State(sent.state) if sent.state is not None else token.state, sent.card)
+
+    async def _turned(self, asked: Asked, token: NetworkToken, state: State, card: Mapping[str, object]) -> Decided:
         instrument = there(await self._tokens.instrument_identifier(asked.merchant_id, token.instrument))
-        after = allowed(network.turned(token, state or token.state, card))
+        after = allowed(network.turned(token, state, card))
         return decided(Changes((), (after, rules.seen(instrument))), NO_CONTENT)
 
     # ---- payment credentials

@@ -82,7 +82,7 @@ def update(
             ended.append(last)
         return Changes((), (seen(replace(instrument, state=State.CLOSED)), *ended))
     due = [each for each in referring if each.expiry and each.expiry <= month]
-    renewed = [_renewed(each) for each in due]
+    renewed = [_renewed(each, month) for each in due]
     after = instrument
     if number is not None:
         document = {**instrument.document, "card": {"number": number.masked}}
@@ -98,7 +98,10 @@ def update(
     return Changes((), (after, *renewed, *over))
 
 
-def _renewed(token: PaymentInstrument) -> PaymentInstrument:
+def _renewed(token: PaymentInstrument, month: str) -> PaymentInstrument:
+    """Good for four years more, and for as often as nobody asked meanwhile."""
     expiry = later(token.expiry, LIFE_YEARS)
+    while expiry <= month:
+        expiry = later(expiry, LIFE_YEARS)
     card = {**token.document.get("card", {}), "expirationYear": expiry[:4], "expirationMonth": expiry[5:]}
     return seen(replace(token, expiry=expiry, document={**token.document, "card": card}))
