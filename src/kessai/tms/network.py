@@ -11,7 +11,7 @@ from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource import token_network as tell
 from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_routes import Kind
-from kessai.payment.card import Brand
+from kessai.payment.card import Brand, Pan
 from kessai.tms.parts import NO_CONTENT, Asked, Faulty, allowed, decided, good, there
 from kessai.tokenizer import Decided, Resolved, Tokenizer
 from kessai.tokens import network, rules
@@ -93,11 +93,22 @@ class NetworkDesk:
     # ---- payment credentials
 
     async def _credentials(self, asked: Asked) -> Decided:
+        """Encrypted before they are kept for who asks again: nothing of them is stored that opens here."""
+        found = await self._stood_for(asked)
         wanted = good(read.credentials(asked.document))
-        instrument = await self._stood_for(asked)
+        sealed = envelopes.to_merchant(asked.account, await self._secrets(asked, found, wanted), self._make.clock())
+        if sealed is None:
+            raise Faulty(faults.NO_KEY)
+        return decided(Changes(), tell.jose(sealed))
+
+    async def _secrets(self, asked: Asked, found: Resolved, wanted: str) -> bytes:
+        """The text of payment credentials: of the network token; in version 3 of the card, where none pays."""
+        instrument = found.instrument
         token = await self._tokens.network_token_of(asked.merchant_id, instrument.id)
         if token is None or not network.pays(token, network.Option.PREFER, month_of(self._make, asked)):
-            raise Faulty(faults.WRONG_STATE)
+            if wanted or not asked.route.row.path.startswith("/tms/v3/") or not isinstance(found.number, Pan):
+                raise Faulty(faults.WRONG_STATE)
+            return tell.card_itself(instrument, asked.merchant_id, found.number, found.expiry)
         card = self._make.network_card(asked.merchant_id, token)
         has_code = card.number.brand is Brand.AMEX
         if wanted == "SECURITY_CODE" and not has_code:
@@ -109,14 +120,10 @@ class NetworkDesk:
             security_code=f"{int.from_bytes(self._make.random(8)) % 10_000:04d}" if is_coded else None,
             eci=card.eci,
         )
-        text = tell.credentials(instrument, token, asked.merchant_id, secrets)
-        sealed = envelopes.to_merchant(asked.account, text, self._make.clock())
-        if sealed is None:
-            raise Faulty(faults.NO_KEY)
-        return decided(Changes(), tell.jose(sealed))
+        return tell.credentials(instrument, token, asked.merchant_id, secrets)
 
-    async def _stood_for(self, asked: Asked) -> InstrumentIdentifier:
-        """The instrument identifier that a token of any kind comes down to."""
+    async def _stood_for(self, asked: Asked) -> Resolved:
+        """What a token of any kind comes down to."""
         named = there(await self._tokens.find(asked.merchant_id, asked.route.id))
         ids: dict[str, str] = {}
         match named:
@@ -133,7 +140,7 @@ class NetworkDesk:
         found = await self._make.resolve(asked.merchant_id, **ids)
         if not isinstance(found, Resolved):
             raise Faulty(faults.WRONG_STATE)
-        return found.instrument
+        return found
 
     # ---- pictures
 

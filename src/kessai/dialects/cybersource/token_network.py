@@ -1,6 +1,6 @@
 """What the token family says of network tokens: bodies, payment credentials, pictures. Pure.
 
-A number is masked, except in payment credentials, which are encrypted to a key of the merchant before they are sent.
+Numbers are masked, except in payment credentials, which are encrypted to a key of the merchant before they are sent.
 """
 
 import base64
@@ -14,6 +14,7 @@ import msgspec
 from kessai.dialects import HttpResponse
 from kessai.dialects.cybersource.token_answers import Body, identifier, path_of, told_of
 from kessai.dialects.cybersource.token_faults import CONTENT_TYPE
+from kessai.payment.card import Pan
 from kessai.tokens.objects import InstrumentIdentifier, NetworkToken
 
 ISSUER: Final = "Kessai sandbox issuer"
@@ -70,6 +71,14 @@ def credentials(instrument: InstrumentIdentifier, token: NetworkToken, merchant_
     reference = token.document.get("paymentAccountReference")
     body |= {"tokenizedCard": card, "issuer": {"paymentAccountReference": reference}}
     return msgspec.json.encode(body)
+
+
+def card_itself(instrument: InstrumentIdentifier, merchant_id: str, number: Pan, expiry: str) -> bytes:
+    """Payment credentials where no network token pays: the card's number. In clear: for encryption only."""
+    card: Body = {"number": number.digits}
+    if expiry:
+        card["expirationMonth"], card["expirationYear"] = expiry[5:], expiry[:4]
+    return msgspec.json.encode(identifier(instrument, merchant_id) | {"card": card})
 
 
 def jose(text: str) -> HttpResponse:
