@@ -99,6 +99,7 @@ def _orders(served: Served) -> dict[str, Json]:
         authentication: {"parts": DAY, "merchants": {name: {**keys, **plain} for name, keys in merchants.items()}}
         for authentication, merchants in served.merchants.items()
     }
+    orders["network tokens"] = {"parts": ["network tokens"], "merchants": orders["signature"]["merchants"]}
     orders["tokens"] = {"parts": ["tokens"], "merchants": orders["signature"]["merchants"]}
     secure = {
         authentication: {**merchants["sandbox"], "run_environment": served.secure}

@@ -36,15 +36,9 @@ def tokenized_card(token: NetworkToken, merchant_id: str) -> Body:
             "combinedAsset": {"id": token.instrument, "_links": {"self": {"href": art}}},
         }
         metadata["issuer"] = {"name": ISSUER}
-    return {
-        "_links": links,
-        "id": token.id,
-        "object": "tokenizedCard",
-        **told,
-        **told_of(token),
-        "instrumentIdentifier": {"id": token.instrument},
-        "metadata": metadata,
-    }
+    flat: Body = {"id": token.id, "object": "tokenizedCard", **told, **told_of(token), "metadata": metadata}
+    instrument: Body = {"instrumentIdentifier": {"id": token.instrument}}
+    return {"_links": links, **flat, **instrument, "tokenizedCard": flat}  # flat as guides have it, inside for models
 
 
 class Secrets(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +104,7 @@ def asset(instrument_id: str, provider: str, kind: str) -> HttpResponse | None:
         return None
     width, height = size
     data = base64.b64encode(png(width, height, colour)).decode()
-    content = {"type": "image/png", "data": data, "width": str(width), "height": str(height)}
+    content = {"type": "image/png", "data": data, "width": width, "height": height}
     body = {"id": instrument_id, "type": kind, "provider": provider, "content": [content]}
     return HttpResponse(200, msgspec.json.encode(body), {"content-type": CONTENT_TYPE})
 
