@@ -52,7 +52,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "limits": "dialects, log, metrics, payment",
     "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, outcomes, payment, "
     "sandbox, storage, tokenizer, tokens",
-    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
+    "networks": "log, payment, storage, tokenizer, tokens",
+    "tms": "accounts, claims, dialects, edge, envelopes, ids, log, metrics, payment, storage, tokenizer, tokens",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
@@ -60,7 +61,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, known_answers, limits, "
-    "log, metrics, moving, payment, rotation, searches, storage, tms, tokenizer, vault",
+    "log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, vault",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "

@@ -33,6 +33,7 @@ from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.moving import Mover
+from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.rotation import Rotation
 from kessai.searches import Searches, describe
@@ -105,7 +106,7 @@ class House:
             ),
             paying=Paying(self.tokenizer),
             services=(
-                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
+                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments, self.worker.wake),
                 Searches(self.gateway),
                 self.billing,
                 self.clocks,
@@ -274,6 +275,7 @@ async def _furnish(
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
     worker.charge = charge
+    worker.tend = Networks(tokenizer).tend
     return House(
         folder=folder,
         settings=settings,

@@ -274,6 +274,9 @@ CREATE INDEX tokens_of_customer ON tokens (merchant_id, customer, kind, made)
 CREATE INDEX tokens_of_instrument ON tokens (merchant_id, instrument, made)
     WHERE instrument IS NOT NULL AND deleted_at IS NULL;
 
+-- Network tokens that were asked for: few at any time, looked for often.
+CREATE INDEX tokens_pending ON tokens (merchant_id, made) WHERE state = 'PENDING' AND deleted_at IS NULL;
+
 -- What requests were told that are no transactions; a claim leads to it.
 CREATE TABLE answers (
     merchant_id TEXT NOT NULL,

@@ -120,6 +120,7 @@ class Shop:
         if values is not None:
             kind = f"{method.replace('customers_', 'customer_')}_request"
             kind = f"post_{kind}" if method == "tokenize" else kind
+            kind = "post_payment_credentials_request" if "payment_credentials" in method else kind
             request = self._model("".join(part.title() for part in kind.split("_")), values)
             arguments[kind] = json.dumps(_without_none(request.to_dict()))
         return self._send(name, api, method, arguments, self.merchants["sandbox"])
@@ -400,6 +401,29 @@ def stored(shop: Shop) -> None:
     shop.call("payment by nobody", "create_payment", unknown)
 
 
+def network_tokens(shop: Shop) -> None:
+    """A card's network token, from its enrolment to its end."""
+    numbers, api = "InstrumentIdentifierApi", "NetworkTokensApi"
+    card: Json = {"number": ENROLLED, "expiration_month": "12", "expiration_year": "2031"}
+    shop.token("tokenized card", api, "post_tokenized_card", {"source": "ONFILE", "card": card})
+    token = shop.noted["tokenized card"].get("answer", {}).get("tokenized_card", {}).get("id", "")
+    number = shop.token("enrolled number", numbers, "post_instrument_identifier", {"card": {"number": ENROLLED}})
+    named = {"instrument_identifier_id": number}
+    asked: Json = {"type": "enrollable card", "card": {"expiration_month": "12", "expiration_year": "2031"}}
+    shop.token("enrolled already", numbers, "post_instrument_identifier_enrollment", asked, **named)
+    other = shop.token("number to enrol", numbers, "post_instrument_identifier", {"card": {"number": TO_ENROL}})
+    enrol = "post_instrument_identifier_enrollment"
+    shop.token("enrolment", numbers, enrol, asked, instrument_identifier_id=other)
+    shop.token("tokenized card again", api, "get_tokenized_card", tokenized_card_id=token)
+    picture = {"token_provider": "vts", "asset_type": "card-icon"}
+    shop.token("picture", api, "get_card_art_asset", **named, **picture)
+    shop.token("no key", api, "post_token_payment_credentials", {}, token_id=number)
+    ids = {"profile_id": PROFILE, "tokenized_card_id": token}
+    shop.token("suspended", api, "post_issuer_life_cycle_simulation", {"state": "SUSPENDED"}, **ids)
+    shop.token("ended", api, "post_tokenized_card_delete", {}, tokenized_card_id=token)
+    shop.token("after its end", api, "get_tokenized_card", tokenized_card_id=token)
+
+
 def secure(shop: Shop) -> None:
     """Over https as the client comes, with every authentication it knows."""
     for name in shop.merchants:
@@ -423,6 +447,7 @@ PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "failures": failures,
     "tokens": everybodys_tokens,
     "stored": stored,
+    "network tokens": network_tokens,
     "secure": secure,
     "distrust": distrust,
 }
@@ -433,6 +458,10 @@ CUSTOMER: Final[Json] = {
     "merchant_defined_information": [{"name": "data1", "value": "blue"}],
 }
 OTHER: Final[Json] = {"card": {"number": "4917610000000000"}}
+ENROLLED: Final = "4622943123000094"
+TO_ENROL: Final = "4622943123000011"
+PROFILE: Final = "93B32398-AD51-4CC2-A682-EA3E93614EB1"
+"""The sandbox's, as the public samples have it."""
 REFERENCE: Final[Json] = {"client_reference_information": {"code": "sdk-1"}}
 
 

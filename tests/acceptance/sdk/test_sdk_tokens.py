@@ -115,3 +115,38 @@ def test_what_was_sent_comes_back(tokens: Json) -> None:
 def test_the_models_hold_all_of_an_answer_but_known_members(tokens: Json) -> None:
     lost = {path for noted in tokens.values() for path in noted.get("lost", [])}
     assert lost == {"_links.shippingAddresses.href", "object"}, "spellings and members of the live service"
+
+
+@pytest.fixture(scope="module")
+def network(played: Json) -> Json:
+    found: Json = played["network tokens"]
+    return found
+
+
+NETWORK: Final[tuple[tuple[str, int, str | None], ...]] = (
+    ("number to enrol", 201, "PostInstrumentIdentifierRequest"),
+    ("enrolment", 202, None),
+    ("tokenized card", 201, "InlineResponse2001"),
+    ("enrolled already", 204, None),
+    ("enrolled number", 200, "PostInstrumentIdentifierRequest"),
+    ("tokenized card again", 200, "InlineResponse2001"),
+    ("picture", 200, "InlineResponse2002"),
+    ("no key", 403, None),
+    ("suspended", 204, None),
+    ("ended", 204, None),
+    ("after its end", 200, "InlineResponse2001"),
+)
+
+
+@pytest.mark.parametrize(("name", "status", "model"), NETWORK, ids=[name for name, _, _ in NETWORK])
+def test_a_network_token_is_decoded_by_its_model(network: Json, name: str, status: int, model: str | None) -> None:
+    assert (network[name].get("status"), network[name].get("model")) == (status, model), network[name]
+
+
+def test_a_network_token_is_seen_by_the_client(network: Json) -> None:
+    card = network["tokenized card"]["answer"]["tokenized_card"]
+    assert (card["state"], card["type"], card["number"][:12]) == ("ACTIVE", "visa", "489537XXXXXX")
+    assert network["enrolled number"]["answer"]["tokenized_card"]["state"] == "ACTIVE"
+    assert network["after its end"]["answer"]["tokenized_card"]["state"] == "DELETED"
+    [picture] = network["picture"]["answer"]["content"]
+    assert (picture["type"], picture["width"], picture["height"]) == ("image/png", 32, 32)

@@ -52,6 +52,8 @@ class Identifier(Struct, frozen=True):
     number: Pan | AccountNumber
     routing_number: str
     document: dict[str, object]
+    enrols: dict[str, object] | None = None
+    """What a network token that is asked for with it begins with."""
 
 
 class PaymentInstrument(Struct, frozen=True):
@@ -154,7 +156,7 @@ def routing_number(document: Json) -> str:
 
 
 def identifier(document: Json, *, is_test: bool, prefix: str = "") -> Identifier | Fault:
-    """The number of a new instrument identifier. What an enrolment would need beside it is not read."""
+    """The number of a new instrument identifier, and what an enrolment needs beside it where one is asked for."""
     card, account = (text_of(find(document, (name, "number"))) for name in ("card", "bankAccount"))
     routing = text_of(find(document, ("bankAccount", "routingNumber")))
     if card is not None and account is not None:
@@ -170,7 +172,10 @@ def identifier(document: Json, *, is_test: bool, prefix: str = "") -> Identifier
         if re.fullmatch("[0-9]{12,19}", card, re.ASCII) is None or not _is_number(card, is_test):
             return INVALID_FIELDS.at(f"{prefix}card.number")
         pan = Pan(card)
-        return Identifier(pan, "", {"card": {"number": pan.masked()}, **kept})
+        enrols = enrolment(document, prefix) if text_of(document.get("type")) is not None and not prefix else None
+        if isinstance(enrols, Fault):
+            return enrols
+        return Identifier(pan, "", {"card": {"number": pan.masked()}, **kept}, enrols)
     assert account is not None
     if routing is None:
         return MISSING_FIELDS.at(f"{prefix}bankAccount.routingNumber")
@@ -190,7 +195,10 @@ def patched_identifier(document: Json, patch: Json) -> dict[str, object] | Fault
         sent, shown = (text_of(find(each, (name, "number"))) for each in (patch, document))
         if sent is not None and sent != shown:
             return OTHER_PAYMENT_METHOD.at(f"{name}.number")
-    return _kept("instrument identifier", patched(document, _without_numbers(patch)))
+    kept = _kept("instrument identifier", patched(document, _without_numbers(patch)))
+    if isinstance(kept, dict) and "type" in document:  # it was enrolled, and stays so
+        kept["type"] = document["type"]
+    return kept
 
 
 def page(query: str) -> Page | Fault:
@@ -205,6 +213,94 @@ def page(query: str) -> Page | Fault:
 
 
 MOST_LISTED: Final = 100
+
+
+# ---- network tokens
+
+
+def enrolment(document: Json, prefix: str = "") -> dict[str, object] | Fault:
+    """What a network token begins with that an instrument identifier's document asks for."""
+    kind = (text_of(document.get("type")) or ENROLLABLE_CARD).lower()
+    if kind != ENROLLABLE_CARD:
+        fault = UNSUPPORTED_FIELDS if kind == "enrollable token" else INVALID_FIELDS
+        return fault.at(f"{prefix}type")
+    card = document.get("card")
+    kept = _kept("network token", {"card": card} if isinstance(card, dict) else {}, prefix)
+    if isinstance(kept, Fault):
+        return kept
+    expiry = _card(kept)
+    return expiry if isinstance(expiry, Fault) else kept
+
+
+def number_of(document: Json) -> Pan | None:
+    """The card number that an enrolment names beside the token; None where it names none, or a masked one."""
+    text = text_of(find(document, ("card", "number")))
+    return Pan(text) if text is not None and re.fullmatch("[0-9]{1,20}", text, re.ASCII) else None
+
+
+ENROLLABLE_CARD: Final = "enrollable card"
+
+
+def tokenized_card(document: Json, *, is_test: bool) -> Identifier | Fault:
+    """A card number that a network token is wanted for. Other sources than a number are not to be had."""
+    source = (text_of(document.get("source")) or "ONFILE").upper()
+    if source != "ONFILE":
+        return (UNSUPPORTED_FIELDS if source in ("TOKEN", "ISSUER") else INVALID_FIELDS).at("source")
+    card = document.get("card")
+    of_number = identifier({"card": card} if isinstance(card, dict) else {}, is_test=is_test)
+    if isinstance(of_number, Fault):
+        return of_number
+    kept = _kept("network token", {**document, "source": source})
+    if isinstance(kept, Fault):
+        return kept
+    expiry = _card(kept)
+    if isinstance(expiry, Fault):
+        return expiry
+    return Identifier(of_number.number, "", of_number.document, kept)
+
+
+class Simulated(Struct, frozen=True):
+    """What an issuer is to do: None leaves the state; `card` is what it says of the card."""
+
+    state: str | None
+    card: dict[str, object]
+
+
+def simulated(document: Json) -> Simulated | Fault:
+    state = text_of(document.get("state"))
+    if state is not None and state not in ("ACTIVE", "SUSPENDED", "DELETED"):
+        return INVALID_FIELDS.at("state")
+    if state is None and not document.keys() & {"card", "metadata"}:
+        return MISSING_FIELDS.at("state")
+    kept = _kept("network token", {"card": document.get("card") or {}})
+    if isinstance(kept, Fault):
+        return kept
+    expiry = _card(kept)
+    if isinstance(expiry, Fault):
+        return expiry
+    card = kept.get("card")
+    about = {name: value for name, value in card.items() if name != "type"} if isinstance(card, dict) else {}
+    last_four = text_of(find(document, ("card", "last4")))
+    if last_four is not None:
+        if re.fullmatch("[0-9]{4}", last_four, re.ASCII) is None:
+            return INVALID_FIELDS.at("card.last4")
+        about["suffix"] = last_four
+    return Simulated(state, about)
+
+
+def why_deleted(document: Json) -> Fault | None:
+    """What is wrong with the reason for a network token's end."""
+    code = text_of(find(document, ("reason", "code")))
+    return None if code in (None, "PAYMENT_METHOD_REMOVED", "FRAUD") else INVALID_FIELDS.at("reason.code")
+
+
+def credentials(document: Json) -> str | Fault:
+    """The type of payment credentials that are wanted; empty for number and cryptogram, the default."""
+    wanted = text_of(document.get("paymentCredentialType")) or ""
+    if wanted not in ("", "NETWORK_TOKEN", "SECURITY_CODE", "CRYPTOGRAM"):
+        return INVALID_FIELDS.at("paymentCredentialType")
+    kind = text_of(document.get("transactionType"))
+    return wanted if kind in (None, "ECOM", "AFT") else INVALID_FIELDS.at("transactionType")
 
 
 # ---- parts
