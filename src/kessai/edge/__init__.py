@@ -83,6 +83,13 @@ class Handler(Struct, frozen=True):
     """Called instead where it is there: with the claims of the signature, for its commit. May raise `Repeated`."""
 
 
+class Public(Struct, frozen=True):
+    """What answers a route that is open to everybody: it has to find out itself for whom it works."""
+
+    name: str
+    answer: Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
 class Repeated(Exception):
     """A signed request was sent before, and may not be performed or answered again (R-52)."""
 
@@ -95,7 +102,7 @@ class Service(Protocol):
         """The first steps of its paths, such as `tms`."""
         ...
 
-    def match(self, method: str, path: str) -> Handler | frozenset[str]:
+    def match(self, method: str, path: str) -> Handler | Public | frozenset[str]:
         """What answers a request; else the methods that its path knows: none for a path that is unknown."""
         ...
 
@@ -136,12 +143,12 @@ class Edge:
         correlation = correlation_of(request)
         logging.correlation.set(correlation)
         begun = monotonic()
-        found: Match | Handler | frozenset[str] = match(request.method, request.path)
+        found: Match | Handler | Public | frozenset[str] = match(request.method, request.path)
         if type(found) is Match:
             kind = _METRICS[found.row.kind]
         else:
             found = found or self._of_service(request)
-            kind = found.name if isinstance(found, Handler) else "unknown"
+            kind = found.name if isinstance(found, Handler | Public) else "unknown"
         try:
             response = await self._answer(request, found, str(scope["scheme"]), correlation)
         except Exception as error:
@@ -164,15 +171,17 @@ class Edge:
         log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
         return self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
 
-    def _of_service(self, request: HttpRequest) -> Handler | frozenset[str]:
+    def _of_service(self, request: HttpRequest) -> Handler | Public | frozenset[str]:
         service = self._services.get(request.path.lstrip("/").partition("/")[0])
         return service.match(request.method, request.path) if service is not None else frozenset()
 
     async def _answer(
-        self, request: HttpRequest, found: Match | Handler | frozenset[str], scheme: str, correlation: str
+        self, request: HttpRequest, found: Match | Handler | Public | frozenset[str], scheme: str, correlation: str
     ) -> HttpResponse:
         if isinstance(found, frozenset):
             return not_routed(found)
+        if isinstance(found, Public):
+            return await found.answer(request)
         known = self._authenticate(request)
         if isinstance(known, HttpResponse):
             return known

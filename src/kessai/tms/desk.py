@@ -17,6 +17,8 @@ from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_faults import Fault
 from kessai.dialects.cybersource.token_routes import Kind, Match
+from kessai.payment.card import Card
+from kessai.payment.lifecycle import Refusal as Refused
 from kessai.payment.merchant import Merchant
 from kessai.storage.payments import Answer
 from kessai.tms.several import Several
@@ -43,6 +45,8 @@ class Asked(Struct, frozen=True):
     document: Mapping[str, object]
     if_match: str | None
     query: str
+    transient: Card | Refused | None = None
+    """The card of the transient token that is named, or why it has none; None where none is named."""
 
     @property
     def merchant_id(self) -> str:
@@ -332,7 +336,12 @@ class Desk:
 
     async def _tokenize(self, asked: Asked) -> Decided | HttpResponse:
         several = Several(self._make, asked.merchant)
-        changes, resources = await several.decide(_good(read.tokenize(asked.document)))
+        sent = _good(read.tokenize(asked.document))
+        if isinstance(asked.transient, Refused):
+            raise _Faulty(faults.transient(asked.document))
+        if asked.transient is not None:
+            sent = read.with_card(sent, asked.transient)
+        changes, resources = await several.decide(sent)
         return _decided(changes, say.tokenized(resources))
 
 

@@ -15,7 +15,7 @@ from kessai import ids
 from kessai.accounts import Account
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, token_faults, token_routes
+from kessai.dialects.cybersource import answers, token_faults, token_requests, token_routes
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, of_refusal
 from kessai.dialects.cybersource.token_routes import Kind, Match
@@ -32,6 +32,7 @@ from kessai.storage.database import CommitUnknown
 from kessai.storage.payments import Answer, Claim
 from kessai.tms.desk import Asked, Desk, opened
 from kessai.tokenizer import Tokenizer
+from kessai.transients import Spent, Transients
 
 PROFILE_CHARS: Final = 36
 _CREATES: Final = frozenset(
@@ -46,9 +47,12 @@ class TokenService:
 
     steps: Final = frozenset({"tms"})
 
-    def __init__(self, tokenizer: Tokenizer, metrics: Metrics, refuses_new: Callable[[], bool]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, transients: Transients, metrics: Metrics, refuses_new: Callable[[], bool]
+    ) -> None:
         """`refuses_new`: whether there is no room for new tokens (R-22)."""
         self._tokenizer = tokenizer
+        self._transients = transients
         self._metrics = metrics
         self._refuses_new = refuses_new
         self._desk = Desk(tokenizer)
@@ -101,6 +105,13 @@ class TokenService:
                 refused = replace(refused, headers={**refused.headers, EXPLANATION: why})
             return self._ended(refused)
         asked = Asked(merchant, found, document, request.header("if-match"), request.target.partition("?")[2])
+        named = token_requests.transient(document) if found.row.kind is Kind.TOKENIZE else None
+        if named is not None:
+            spent = await self._transients.spend(merchant.id, named)
+            if isinstance(spent, Spent):
+                asked, claims = replace(asked, transient=spent.card), (*claims, spent.claim)
+            else:  # who sends the same again is told the same as before, however late
+                asked = replace(asked, transient=spent)
         try:
             told = await self._tokenizer.perform(merchant.id, partial(self._desk.decide, asked), claims)
         except CommitUnknown:
@@ -109,6 +120,8 @@ class TokenService:
         if isinstance(told, Refusal):
             if told is Refusal.REPEATED:
                 raise Repeated
+            if told is Refusal.TRANSIENT_SPENT:
+                return self._ended(token_faults.answer(token_faults.transient(document)))
             return self._refused(told)
         if isinstance(told, Answer):
             response = opened(told)

@@ -1,0 +1,1 @@
+"""Capture contexts, encrypted cards and transient tokens over real sockets, on both engines."""
