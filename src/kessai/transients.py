@@ -139,8 +139,8 @@ class Transients:
     async def spend(self, merchant_id: str, named: str) -> Spent | Refusal:
         """What a transient token, or its `jti`, stands for, with the claim that goes into the commit of its use.
 
-        Nothing is used up before that commit: a claim that is taken tells `TRANSIENT_SPENT` there. Other merchants' tokens
-        are unknown. The card's number and code are for this one exchange.
+        Nothing is used up before that commit, where a claim that is taken tells `TRANSIENT_SPENT`. Other merchants'
+        tokens are unknown. The card's number and code are for this one exchange.
         """
         found = await self._find(merchant_id, named)
         if found is None:
