@@ -49,13 +49,15 @@ ROOMS: Final[Mapping[str, str]] = {
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
     "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, payment, sandbox, storage",
-    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
+    "transients": "claims, dialects, ids, payment, storage, vault",
+    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens, transients",
+    "flex": "accounts, dialects, edge, limits, log, metrics, transients",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, limits, log, metrics, "
-    "payment, rotation, searches, storage, tms, tokenizer, vault",
+    "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, limits, log, metrics, "
+    "payment, rotation, searches, storage, tms, tokenizer, transients, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
 }
@@ -83,6 +85,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "clock": "msgspec",
     "edge": "msgspec",
     "envelopes": "joserfc, msgspec",
+    "flex": "msgspec",
     "gateway": "msgspec",
     "jobs": "msgspec",
     "ledger": "msgspec",
@@ -97,6 +100,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "tms": "msgspec",
     "tokenizer": "msgspec",
     "tokens": "msgspec",
+    "transients": "cryptography, joserfc, msgspec",
     "vault": "tink",
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""

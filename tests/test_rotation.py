@@ -32,7 +32,7 @@ from tests.houses import VISA, Till, by_hand, opened, usd
 
 KEK = "5b" * 32
 SHOP = "kessai_sandbox"
-CARDS, SECRETS, _TOKENS = SEALED
+CARDS, SECRETS, _TOKENS, *_TRANSIENTS = SEALED
 
 pytestmark = pytest.mark.usefixtures("same_key")
 

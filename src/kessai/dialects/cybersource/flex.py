@@ -40,6 +40,7 @@ ROUTES: Final = (
     ("POST", "/flex/v2/sessions", "a capture context for who encrypts the card itself", "signed", 201),
     ("POST", TOKENS, "a transient token for an encrypted card", "by its capture context", 201),
     ("GET", KEYS + "/{kid}", "the key that verifies capture contexts or transient tokens", "nobody", 200),
+    ("GET", "/flex/v2/payment-details/{jti}", "what may be shown of a transient token", "signed", 200),
     ("GET", LIBRARY, "the library for the merchant's page", "nobody", 200),
     ("GET", FIELD, "one field, shown inside of the merchant's page", "by its capture context", 200),
 )
