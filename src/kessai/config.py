@@ -57,7 +57,7 @@ class Settings:
     accepted_hosts: tuple[str, ...] = ()
     """Host names that signed requests may name; none given: every one."""
     public_url: str = ""
-    """Where browsers find this gateway, such as `https://pay.example.jp`; empty: where the merchant's server did."""
+    """The origin (scheme, host, port) where browsers find this gateway; empty: where the merchant's server did."""
     failures_per_s: int = 10
     """Requests a second from one address that may fail to authenticate, on average; what is over it gets 429."""
     failures_burst: int = 100
