@@ -21,6 +21,7 @@ from kessai.billing.service import Billing
 from kessai.clock import Clocks
 from kessai.config import Settings
 from kessai.edge import Edge
+from kessai.edge.paying import Paying
 from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
@@ -105,6 +106,7 @@ class House:
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
             limits=limits,
+            paying=Paying(self.tokenizer, self.transients),
             services=(
                 TokenService(self.tokenizer, self.transients, self.metrics, self.health.refuses_new_payments),
                 FlexService(

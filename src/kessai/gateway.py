@@ -25,8 +25,9 @@ from kessai import claims, ids
 from kessai.acquirers import Acquirer, Exchange
 from kessai.deadlines import within
 from kessai.ledger import entries, is_balanced
-from kessai.log import log, log_known
+from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.outcomes import Attach, Encode, Outcomes, OutcomeUnknown, log_outcome
 from kessai.payment import authorize, capture, credit, refund, reverse, void
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import (
@@ -52,9 +53,6 @@ from kessai.storage.payments import Answer, Claim, Found, Payments
 from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, Replay, SealedCard, SettleUnknown
 from kessai.vault import Spent, Vault
 
-Encode = Callable[[Payment, Transaction], Answer]
-"""A dialect's answer to a concluded transaction, as it will be stored and sent."""
-
 CLEAN_UP: Final = "clean-up"
 """The kind of job that settles an unknown transaction."""
 MOST_RACES: Final = 32
@@ -69,10 +67,6 @@ _FOLLOWERS: Final[Mapping[type[Command], Callable[..., Prepared | Refusal]]] = {
 }
 
 
-class OutcomeUnknown(Exception):
-    """An exchange took place and its outcome could not be recorded; the clean-up will settle it."""
-
-
 class Busy(Exception):
     """A payment is so contended that its caller should come back in a second; nothing was done."""
 
@@ -84,6 +78,7 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     scenario: str | None = None
     claims: tuple[Claim, ...] = ()
     """What only one request may have: its idempotency key, its signature."""
+    attach: Attach | None = None
 
 
 class Gateway:
@@ -107,6 +102,7 @@ class Gateway:
         """`links` by personality; `clock` gives aware UTC; `sealed` counts a seal; `work`: a job was queued."""
         self.database = database
         self.payments = Payments(database)
+        self._outcomes = Outcomes(database, new_id)
         self.vault = vault
         self.links = links
         self.new_id = new_id
@@ -137,7 +133,7 @@ class Gateway:
             prepared = self._prepare(found, command, merchant, now)
             if isinstance(prepared, Refusal):
                 # A repeat meets its own first request: what that one did is no reason to refuse (R-10).
-                return await self._told(merchant, circumstances.claims) or prepared
+                return await self.told(merchant, circumstances.claims) or prepared
             payment, transaction, card = self._intent(merchant, found, command, prepared, now)
             await sleep(0)
             begun = await self._begin(merchant, payment, transaction, card, circumstances)
@@ -156,7 +152,8 @@ class Gateway:
                 self.under_way.discard(transaction.id)
         raise Busy
 
-    async def _told(self, merchant: Merchant, claims: tuple[Claim, ...]) -> Answer | Refusal | None:
+    async def told(self, merchant: Merchant, claims: tuple[Claim, ...]) -> Answer | Refusal | None:
+        """What an earlier request with one of these claims was told; None where there was none."""
         for claim in claims:
             if claim.taken is None:
                 told = await self.database.write(Replay(merchant.id, claim))
@@ -291,7 +288,7 @@ class Gateway:
             else:  # this process was stopped for long, and somebody else may have given the exchange up
                 outcome = Failed(reason=Reason.SYSTEM_ERROR)
             await sleep(0)
-        return await self._conclude(merchant, payment, transaction, outcome, encode)
+        return await self._conclude(merchant, payment, transaction, outcome, encode, circumstances.attach)
 
     def _message(self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Card | None) -> Exchange:
         original = payment.find(transaction.target) if transaction.target is not None else None
@@ -332,25 +329,24 @@ class Gateway:
     # ---- commit 2
 
     async def _conclude(
-        self, merchant: Merchant, payment: Payment, transaction: Transaction, outcome: Outcome, encode: Encode
+        self,
+        merchant: Merchant,
+        payment: Payment,
+        transaction: Transaction,
+        outcome: Outcome,
+        encode: Encode,
+        attach: Attach | None,
     ) -> Answer:
         done = conclude(transaction, outcome, merchant.at(self.clock()), merchant.terms.review_avs)
         after = payment.with_transaction(done)
         lines = entries(after, done)
         assert is_balanced(lines), "a transaction's entries do not balance"
-        answer = encode(after, done)
-        write = Finish(
-            merchant_id=merchant.id,
-            transaction=done,
-            entries=lines,
-            jobs=self._jobs(done),
-            answer=answer,
-        )
-        try:
-            finished = await self.database.write(write)
-        except DatabaseError as error:
-            log("commit.failed", level="error", transaction=ids.show(done.id), commit=2, error=type(error).__name__)
-            finished = await self._finish_again(merchant, write)
+        write = Finish(merchant_id=merchant.id, transaction=done, entries=lines, jobs=self._jobs(done))
+        if attach is not None and done.status is Status.APPROVED:
+            answer, finished = await self._outcomes.finish_with_tokens(merchant, write, after, encode, attach)
+        else:
+            answer = encode(after, done)
+            finished = await self._outcomes.finish(merchant, replace(write, answer=answer))
         if finished:
             self.metrics.outcome(done.operation.word, done.status.word)
             log_outcome(merchant, done)
@@ -360,28 +356,6 @@ class Gateway:
         self._overtaken(merchant, done)
         unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
         return encode(payment.with_transaction(unknown), unknown)
-
-    async def _finish_again(self, merchant: Merchant, write: Finish) -> bool:
-        """Commit 2 after it failed, or may have: it is conditional, so it is concluded once, by this or the first."""
-        assert write.answer is not None
-        try:
-            if await self.database.write(write):
-                return True
-            stored = await self.payments.answer(merchant.id, write.transaction.id)
-            is_ours = stored is not None and stored[1].body == (write.answer.stored or write.answer.body)
-            if is_ours:  # a commit behind it tells that the first is as durable as any (R-9)
-                await self.database.write(
-                    Happened(
-                        merchant_id=merchant.id,
-                        transaction_id=write.transaction.id,
-                        id=self.new_id(),
-                        kind="concluded-before",
-                        detail="the first commit of its outcome had an error, and stands",
-                    )
-                )
-        except DatabaseError as error:
-            raise OutcomeUnknown from error
-        return is_ours
 
     def _jobs(self, done: Transaction) -> tuple[Job, ...]:
         if cleans_up(done) is None:
@@ -485,27 +459,3 @@ class Gateway:
                 task.cancel()
         for link in {id(link): link for link in self.links.values()}.values():
             await link.close()
-
-
-def log_outcome(merchant: Merchant, done: Transaction) -> None:
-    """One event for one outcome."""
-    line = _OutcomeLine(
-        merchant.id,
-        ids.show(done.id),
-        ids.show(done.payment_id),
-        str(done.requested),
-        done.requested.currency.code,
-        done.reason.word if done.reason else None,
-    )
-    log_known(f"{done.operation.word}.{done.status.word}", line)
-
-
-class _OutcomeLine(Struct):
-    """Members of a log line: ids, digits, words of our tables."""
-
-    merchant: str
-    transaction: str
-    payment: str
-    amount: str
-    currency: str
-    reason: str | None

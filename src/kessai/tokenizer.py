@@ -8,7 +8,7 @@ takes. Everything that pays with tokens or makes them comes here: the wire's own
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -31,6 +31,7 @@ from kessai.tokens.objects import (
     PaymentInstrument,
     ShippingAddress,
     State,
+    Token,
 )
 from kessai.tokens.rules import Changes
 from kessai.vault import Vault
@@ -52,10 +53,10 @@ class Decided(Struct, frozen=True):
 class Resolved(Struct, frozen=True, kw_only=True):
     """What tokens stand for, fit to pay with. What was not asked for, or is not there, is None."""
 
-    number: Number
+    number: Number | None
     expiry: str = ""
     """`YYYY-MM`; empty where no payment instrument says it."""
-    instrument: InstrumentIdentifier
+    instrument: InstrumentIdentifier | None
     payment_instrument: PaymentInstrument | None = None
     """Its document has the billing address, in the words of the wire that it came over."""
     shipping_address: ShippingAddress | None = None
@@ -207,44 +208,52 @@ class Tokenizer:
         payment_instrument: str | None = None,
         instrument: str | None = None,
         shipping_address: str | None = None,
+        needs_number: bool = True,
     ) -> Resolved | Unresolved:
         """What token ids of a request stand for: a customer for its defaults, the others instead of those.
 
-        Ids of other merchants are unknown; a customer's token does not go with another customer.
+        Ids of other merchants are unknown; a customer's token does not go with another customer. All of it is read at
+        one moment: a payment comes before a deletion as a whole, or after it. Without `needs_number` it is enough that
+        the tokens are there, and no number is opened.
         """
-        owner: Customer | None = None
-        address = chosen = None
-        if customer is not None:
-            known = await self.tokens.customer(merchant_id, customer)
-            if isinstance(known, Missing):
-                return Unresolved(Customer, known.value)
-            owner = known
-            chosen, address = await self.tokens.defaults(merchant_id, owner.id)
-        if shipping_address is not None:
-            named = await self.tokens.shipping_address(merchant_id, shipping_address)
-            if isinstance(named, Missing) or (owner is not None and named.customer != owner.id):
-                return Unresolved(ShippingAddress, _why(named))
-            address = named
-        if payment_instrument is not None:
-            one = await self.tokens.payment_instrument(merchant_id, payment_instrument)
-            if isinstance(one, Missing) or (owner is not None and one.customer != owner.id):
-                return Unresolved(PaymentInstrument, _why(one))
-            chosen = one
+        found = await self.tokens.paying(
+            merchant_id,
+            customer=customer,
+            payment_instrument=payment_instrument,
+            shipping_address=shipping_address,
+            instrument=instrument,
+        )
+        owner = found.get(customer) if customer is not None else None
+        if customer is not None and (not isinstance(owner, Customer) or owner.deleted_at is not None):
+            return Unresolved(Customer, _why(owner))
+        chosen = _chosen(found, payment_instrument, customer, PaymentInstrument)
+        if payment_instrument is not None and chosen is None:
+            return Unresolved(PaymentInstrument, _why(found.get(payment_instrument)))
+        address = _chosen(found, shipping_address, customer, ShippingAddress)
+        if shipping_address is not None and address is None:
+            return Unresolved(ShippingAddress, _why(found.get(shipping_address)))
+        if instrument is not None and chosen is not None and chosen.instrument != instrument:
+            if payment_instrument is not None:
+                return Unresolved(InstrumentIdentifier, "the payment instrument is over another number")
+            chosen = None  # the customer's default, which was not asked for
         refers_to = instrument if instrument is not None else chosen.instrument if chosen is not None else None
-        if refers_to is None:
-            return Unresolved(Customer, "the customer has no payment instrument")
-        found = await self.tokens.instrument_identifier(merchant_id, refers_to)
-        if isinstance(found, Missing):
-            return Unresolved(InstrumentIdentifier, found.value)
-        if State.CLOSED in (found.state, chosen.state if chosen is not None else State.ACTIVE):
-            return Unresolved(InstrumentIdentifier, "the account is closed")
+        at_fault = InstrumentIdentifier if instrument is not None else PaymentInstrument if chosen else Customer
+        if refers_to is None and needs_number:
+            return Unresolved(at_fault, "the customer has no payment instrument")
+        number = found.get(refers_to) if refers_to is not None else None
+        if refers_to is not None and (not isinstance(number, InstrumentIdentifier) or number.deleted_at is not None):
+            return Unresolved(at_fault, _why(number))
+        assert number is None or isinstance(number, InstrumentIdentifier)
+        states = [token.state for token in (number, chosen) if token is not None]
+        if needs_number and State.CLOSED in states:
+            return Unresolved(at_fault, "the account is closed")
         return Resolved(
-            number=self.number(merchant_id, found),
+            number=self.number(merchant_id, number) if needs_number and number is not None else None,
             expiry=chosen.expiry if chosen is not None else "",
-            instrument=found,
+            instrument=number,
             payment_instrument=chosen,
             shipping_address=address,
-            customer=owner,
+            customer=owner if isinstance(owner, Customer) else None,
         )
 
     def number(self, merchant_id: str, instrument: InstrumentIdentifier) -> Number:
@@ -253,5 +262,22 @@ class Tokenizer:
         return self.vault.open_number(merchant_id, instrument.id, instrument.sealed)
 
 
-def _why(found: object) -> str:
-    return found.value if isinstance(found, Missing) else "it belongs to another customer"
+O = TypeVar("O", PaymentInstrument, ShippingAddress)  # noqa: E741  owned
+
+
+def _chosen(found: Mapping[str, Token], named: str | None, customer: str | None, kind: type[O]) -> O | None:
+    """The token of a kind that is named, else the customer's default; None where it cannot be had."""
+    for token in found.values():
+        is_meant = token.id == named if named is not None else True
+        if isinstance(token, kind) and is_meant and token.deleted_at is None:
+            if named is not None:
+                return token if customer in (None, token.customer) else None
+            if customer is not None and token.customer == customer and token.is_default:
+                return token
+    return None
+
+
+def _why(found: Token | None) -> str:
+    if found is None:
+        return Missing.UNKNOWN.value
+    return Missing.GONE.value if found.deleted_at is not None else "it is another kind of token, or another customer's"

@@ -144,10 +144,26 @@ CREDIT = document("credit-customer-token-response")
 OF_TOKENS = ("instrumentIdentifier", "shippingAddress", "paymentInstrument", "customer")
 
 
-def test_a_credit_with_a_token_that_nobody_knows_is_refused(till: Client) -> None:
+def test_a_credit_with_a_token_that_nobody_knows_is_refused(vpc: Client) -> None:
     """Case 72, with the documented request."""
     body = (DOCUMENTS / "credit-customer-token-request.json").read_bytes()
-    assert till.call("POST", "/pts/v2/credits", body=body).said == refused("INVALID_DATA")
+    reply = vpc.call("POST", "/pts/v2/credits", body=body)
+    assert reply.said == refused("INVALID_DATA")
+    assert reply.fields == [("paymentInformation.customer.id", "INVALID_DATA")]
+
+
+@pytest.mark.parametrize("path", ["/pts/v2/credits", "/pts/v2/credits/"])
+def test_the_documented_credit_is_answered_as_documented(till: Client, path: str) -> None:
+    """Case 71, verbatim."""
+    body = (DOCUMENTS / "credit-customer-token-request.json").read_bytes()
+    reply = till.call("POST", path, body=body)
+    assert reply.said == PENDING
+    assert differences(CREDIT, reply.json) == []
+    paid, expected = reply.json["paymentInformation"], CREDIT["paymentInformation"]
+    assert {name: paid[name] for name in OF_TOKENS} == {name: expected[name] for name in OF_TOKENS}
+    again = till.call("POST", path, body=body)
+    reference = "paymentAccountReferenceNumber"
+    assert again.json["processorInformation"][reference] == reply.json["processorInformation"][reference]
 
 
 @pytest.mark.parametrize("amount", ["1.00", "200", "0.07", "12345.6"])

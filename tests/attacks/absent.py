@@ -18,13 +18,12 @@ ABSENT: Final[Mapping[str, str]] = {
     "A-25": "there are no page cursors and no sessions",
     "A-27": "there are no users and no roles",
     "A-28": "there are no users, and no refund wants a second one",
-    "A-48": "there are no recurring charges",
 }
 """Row to reason."""
 
 IN_PART: Final[Mapping[str, str]] = {
     "A-15": "a key that was used over plain HTTP is not flagged: it is served on loopback or behind a proxy only",
-    "A-23": "there are no transient tokens yet, and a payment takes no token",
+    "A-23": "there are no transient tokens yet",
     "A-49": "there are no fees of merchants: installments, captures and refunds are what is divided",
     "A-60": "there are no webhooks yet to search; a backup is a copy of what is searched",
     "A-112": "there are no passwords, no debugging mode and no live merchants to refuse together",

@@ -14,7 +14,8 @@ import pytest
 from kessai import books
 from kessai.app import House
 from kessai.claims import bound_to, claim_of
-from kessai.gateway import Circumstances, OutcomeUnknown
+from kessai.gateway import Circumstances
+from kessai.outcomes import OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.storage.database import CommitUnknown, DatabaseError, Unavailable

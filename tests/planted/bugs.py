@@ -19,6 +19,7 @@ from kessai.edge import Edge
 from kessai.gateway import Gateway
 from kessai.jobs import reversals, settlement
 from kessai.ledger import Entry, entries
+from kessai.outcomes import Encode
 from kessai.payment import lifecycle
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan
@@ -49,11 +50,11 @@ def answer_before_commit(patch: Patch) -> None:
     late: set[asyncio.Task[None]] = set()
 
     async def early(
-        self: Gateway, merchant: Merchant, payment: Payment, tx: Transaction, outcome: Outcome, encode: road.Encode
+        self: Gateway, merchant: Merchant, payment: Payment, tx: Transaction, outcome: Outcome, encode: Encode, *_: Any
     ) -> Answer:
         async def afterwards() -> None:
             await asyncio.sleep(A_MOMENT_S)
-            await conclude(self, merchant, payment, tx, outcome, lambda *_: answer)
+            await conclude(self, merchant, payment, tx, outcome, lambda *_: answer, None)
 
         done = lifecycle.conclude(tx, outcome, self.clock(), merchant.terms.review_avs)
         answer = encode(payment.with_transaction(done), done)
@@ -155,16 +156,15 @@ def pan_in_an_exception_text(patch: Patch) -> None:
 
 def cvv_kept_in_the_retry_row(patch: Patch) -> None:
     """Only in the hash that a key is bound to; there are a thousand of them to try."""
-    key = Edge._key
+    asks = Edge._asked
 
-    def bound(self: Edge, account: Any, found: Any, request: Any, decoded: Request) -> Any:
-        claim, command = key(self, account, found, request, decoded), decoded.command
-        if not isinstance(claim, Claim) or not isinstance(command, Authorize) or command.card.security_code is None:
-            return claim
-        with_code = hashlib.sha256(claim.request + command.card.security_code.digits.encode()).digest()
-        return msgspec.structs.replace(claim, request=with_code)
+    def asked(self: Edge, merchant: Merchant, decoded: Request) -> bytes:
+        said, command = asks(self, merchant, decoded), decoded.command
+        if not isinstance(command, Authorize) or command.card.security_code is None:
+            return said
+        return hashlib.sha256(said + command.card.security_code.digits.encode()).digest()
 
-    patch(Edge, "_key", bound)
+    patch(Edge, "_asked", asked)
 
 
 def nonce_reused(patch: Patch) -> None:

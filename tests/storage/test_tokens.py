@@ -82,6 +82,7 @@ def test_tokens_resolve_to_what_pays(tmp_path: Path) -> None:
             customer, card, number = await filed(house)
             found = await resolve(OURS, customer=customer.id)
             assert isinstance(found, Resolved)
+            assert found.instrument is not None
             assert (found.number, found.expiry, found.instrument.id) == (PAN, "2031-12", number.id)
             assert found.payment_instrument == card
             assert found.shipping_address is not None

@@ -11,12 +11,11 @@ of a request among sixty-four, and adds a few microseconds to a lone one.
 import re
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import Final, Protocol
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -25,7 +24,7 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, auth, details, requests
+from kessai.dialects.cybersource import answers, auth, details, flex, requests
 from kessai.dialects.cybersource.envelope import is_sealed
 from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
@@ -35,11 +34,14 @@ from kessai.dialects.cybersource.routes import Kind, Match, match
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
+from kessai.edge.paying import Paying, Stored, canonical, encoded
+from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
-from kessai.gateway import Busy, Circumstances, Gateway, OutcomeUnknown
+from kessai.gateway import Busy, Circumstances, Gateway
 from kessai.limits import Limits, refused
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.outcomes import OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
@@ -121,6 +123,7 @@ class Edge:
         metrics: Metrics,
         refuses_new_payments: Callable[[], bool],
         limits: Limits,
+        paying: Paying,
         services: Iterable[Service] = (),
     ) -> None:
         """`accepted_hosts` in lower case, None: every one. `refuses_new_payments`: there is no room for them (R-22)."""
@@ -132,6 +135,7 @@ class Edge:
         self._metrics = metrics
         self._refuses_new_payments = refuses_new_payments
         self._limits = limits
+        self._paying = paying
         self._services = {step: service for service in services for step in service.steps}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -242,7 +246,7 @@ class Edge:
         if request.method not in ("POST", "PUT", "PATCH"):  # clients send the others again by themselves
             return Known(account, (), wanted(claimed))
         return Known(
-            account, _repeated(account.merchant, claimed, verified, request, now, self._window_s), wanted(claimed)
+            account, repeated(account.merchant, claimed, verified, request, now, self._window_s), wanted(claimed)
         )
 
     def _unauthorized(
@@ -308,45 +312,88 @@ class Edge:
         if isinstance(asked, NoSuchScenario):
             wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
+        stored: Stored | Problems | None = None
         if decoded is None:
-            decoded = await self._decode(account, found, document)
+            if found.row.kind in _NEW_PAYMENTS:
+                stored = await self._paying.look_up(merchant, document)
+            decoded = await self._decode(account, found, document, stored)
+            if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
+                told = await self._told(account, found, request, document, signature)
+                if told is not None:
+                    return told
         await sleep(0)
         if isinstance(decoded, Problems):
             return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
         if isinstance(decoded, Refusal):
             return self._refused(operation, decoded)
-        key = self._key(account, found, request, decoded)
+        cards = stored if isinstance(stored, Stored) else None
+        said = (
+            partial(self._asked, merchant, decoded)
+            if cards is None
+            else partial(self._paying.asked, merchant, document)
+        )
+        key = self._key(account, found, request, said)
         if isinstance(key, HttpResponse):
             return key
 
         command = self._without_pan_as_id(merchant.id, decoded.command)
+        if "merchant-initiated" in command.flags and isinstance(command, Authorize):
+            sent = document or parse(request.body)
+            assert not isinstance(sent, Malformed), "a request that is malformed was decoded"
+            command = await self._paying.agreed(merchant, command, sent, cards)
+        maker = self._paying.maker(merchant, decoded, cards) if cards is not None else None
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
-            status, body = answers.encode(payment, transaction, decoded.echo)
-            return Answer(status, body, answers.masked(body) if decoded.has_pan else None)
+            return encoded(decoded, decoded.echo, payment, transaction)
 
         claims = signature if key is None else (key, *signature)
-        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims)
+        if cards is not None and cards.claim is not None:
+            claims += (cards.claim,)
+        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims, attach=maker)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
+        return self._answered(account, operation, answer, request.body)
+
+    def _answered(self, account: Account, operation: Operation, answer: Answer | Refusal, body: bytes) -> HttpResponse:
         if answer is Refusal.REPEATED:
             return self._repeated(account)
         if isinstance(answer, Refusal):
-            return self._refused(operation, answer, request.body)
+            return self._refused(operation, answer, body)
         if answer.is_replay:
             self._metrics.replays += 1
             return HttpResponse(answer.status, answer.body, {REPLAYED: "true"})
         return HttpResponse(answer.status, answer.body)
 
+    async def _told(
+        self,
+        account: Account,
+        found: Match,
+        request: HttpRequest,
+        document: dict[str, object],
+        signature: tuple[Claim, ...],
+    ) -> HttpResponse | None:
+        """What an earlier request with the same claims was told; None where there was none."""
+        key = self._key(account, found, request, partial(self._paying.asked, account.merchant, document))
+        if isinstance(key, HttpResponse):
+            return key
+        answer = await self._gateway.told(account.merchant, signature if key is None else (key, *signature))
+        operation = _OPERATIONS[found.row.kind]
+        return None if answer is None else self._answered(account, operation, answer, request.body)
+
     async def _decode(
-        self, account: Account, found: Match, document: dict[str, object]
+        self, account: Account, found: Match, document: dict[str, object], stored: Stored | Problems | None = None
     ) -> Request | Problems | Refusal:
         """The command of a request, or what is wrong with it."""
         merchant, now = account.merchant, account.merchant.at(self._gateway.clock())
         kind, expects = found.row.kind, found.row.expects
-        if kind is Kind.AUTHORIZE:
-            return requests.authorization(document, merchant, now)
-        if kind is Kind.CREDIT:
-            return requests.credit(document, merchant, now)
+        if isinstance(stored, Problems):
+            return stored
+        if kind in _NEW_PAYMENTS:
+            whole = dict(stored.document) if stored is not None else document
+            read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
+            decoded = read(whole, merchant, now)
+            if stored is None or isinstance(decoded, Problems):
+                return decoded
+            return replace(decoded, echo=self._paying.echo(merchant, decoded, stored))
         is_timeout = kind in (Kind.TIMEOUT_REVERSE, Kind.TIMEOUT_VOID)
         if is_timeout:
             named = requests.merchants_id(document)
@@ -386,23 +433,27 @@ class Edge:
         return loaded.payment.currency if loaded else None
 
     def _key(
-        self, account: Account, found: Match, request: HttpRequest, decoded: Request
+        self, account: Account, found: Match, request: HttpRequest, asked: Callable[[], bytes]
     ) -> Claim | HttpResponse | None:
-        """The idempotency key of a request, bound to what it asks: a card as its fingerprint, its CVV not at all."""
+        """The idempotency key of a request, bound to what it asks."""
         sent = request.header("idempotency-key")
         if sent is None:
             return None
         if KEY.fullmatch(sent) is None:
             wrong = Problems(INVALID_DATA, (FieldError("Idempotency-Key"),))
             return self._failure(INVALID_DATA, wrong)
-        command: Command = decoded.command
-        asked = _canonical.encode(decoded.kept)
-        if isinstance(command, Authorize | Credit):
-            asked += self._gateway.vault.fingerprint(account.merchant.id, command.card.pan)
         scope = f"{found.row.method} {request.path.rstrip('/')}"
         named = self._without_pan(account.merchant.id, sent)
         since = ids.first_of(self._wall_clock() - KEYS_KEPT)
-        return claim_of(scope, named, request=bound_to(account.merchant.id, asked), since=since)
+        return claim_of(scope, named, request=bound_to(account.merchant.id, asked()), since=since)
+
+    def _asked(self, merchant: Merchant, decoded: Request) -> bytes:
+        """What a request asks: a card as its fingerprint, its CVV not at all."""
+        command: Command = decoded.command
+        asked = canonical.encode(decoded.kept)
+        if isinstance(command, Authorize | Credit):
+            asked += self._gateway.vault.fingerprint(merchant.id, command.card.pan)
+        return asked
 
     # ---- refusing
 
@@ -410,10 +461,12 @@ class Edge:
         word = of_refusal(operation, refusal)
         name = _REFUSED_FIELDS.get(refusal)
         problems = None
-        if name:
+        if name or refusal is Refusal.TRANSIENT_SPENT:
             document = parse(body)
             assert not isinstance(document, Malformed), "a request that is malformed was decoded"
-            problems = Problems(word, (FieldError(place_of(operation.value, name, document)),))
+            transient = flex.named(document)
+            place = place_of(operation.value, name, document) if name else transient[0] if transient else ""
+            problems = Problems(word, (FieldError(place),))
         return self._failure(word, problems, explanation=refusal.value)
 
     def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:
@@ -430,30 +483,9 @@ class Edge:
         return HttpResponse(status, body, {EXPLANATION: explanation[:MOST_EXPLAINED]} if explanation else {})
 
 
-_canonical: Final = msgspec.json.Encoder(order="sorted")
 _REFUSED_FIELDS: Final = {
     Refusal.AMOUNT_NOT_POSITIVE: "amount",
     Refusal.CURRENCY_MISMATCH: "currency",
     Refusal.OTHER_CARD: "pan",
 }
 """Refusals that are about one field, by its neutral name."""
-
-
-def _repeated(
-    merchant: Merchant,
-    claimed: auth.Claim,
-    verified: auth.Verified,
-    request: HttpRequest,
-    now: datetime,
-    window_s: int,
-) -> tuple[Claim, ...]:
-    """The claim by which the exact repeat of a signed request is told (R-52); a jti is always claimed (R-51)."""
-    wanted = merchant.exact_repeat
-    if wanted == "allow" and not claimed.is_for_once:
-        return ()
-    since = ids.first_of(now - timedelta(seconds=2 * window_s + 60))
-    named = f"{verified.key_id}\n{verified.replay_id}"
-    bound = bound_to(merchant.id, f"{request.method} {request.target}\n".encode() + claimed.parts.signature)
-    taken = None if wanted == "answer" else Refusal.REPEATED
-    claim = claim_of("signature", named, request=bound, since=since, taken=taken)
-    return (replace(claim, other=Refusal.REPEATED),)

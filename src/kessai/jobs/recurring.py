@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from kessai import ids
 from kessai.claims import KEYS_KEPT, claim_of
-from kessai.gateway import Busy, Circumstances, Encode, Gateway, OutcomeUnknown
+from kessai.gateway import Busy, Circumstances, Gateway
 from kessai.log import log
+from kessai.outcomes import Encode, OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import Refusal

@@ -6,6 +6,7 @@ load and decide again. The claims of a request and its answer are of the same co
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from kessai.storage.payments import Answer, Claim, encode_json, from_ms, to_ms, 
 from kessai.storage.writes import Conflict, Finish, Raced, claim_row, forget
 from kessai.tokens.objects import (
     Customer,
+    Document,
     InstrumentIdentifier,
     Missing,
     Owned,
@@ -36,7 +38,13 @@ KINDS: Final[Mapping[type[Token], str]] = {
     ShippingAddress: "shipping address",
     InstrumentIdentifier: "instrument identifier",
 }
-_document: Final = msgspec.json.Decoder(dict[str, Any])
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@lru_cache(maxsize=2048)
+def _document(packed: bytes) -> Document:
+    """What is kept of a token, which nobody changes in place: the same bytes are the same document."""
+    return _decode(unpack(packed) or b"{}")
 
 
 class Tokens:
@@ -83,6 +91,28 @@ class Tokens:
         instruments = [token for token in found if isinstance(token, PaymentInstrument)]
         addresses = [token for token in found if isinstance(token, ShippingAddress)]
         return next(iter(instruments), None), next(iter(addresses), None)
+
+    async def paying(
+        self,
+        merchant_id: str,
+        *,
+        customer: str | None,
+        payment_instrument: str | None,
+        shipping_address: str | None,
+        instrument: str | None,
+    ) -> dict[str, Token]:
+        """What a payment names and what that refers to, by id, as it all stood at one moment. Deleted tokens too."""
+        rows = await self._read(
+            "load_paying_tokens",
+            {
+                "merchant_id": merchant_id,
+                "customer": customer,
+                "payment_instrument": payment_instrument,
+                "shipping_address": shipping_address,
+                "instrument": instrument,
+            },
+        )
+        return {row[1]: _token(row) for row in rows}
 
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:
         """Everything that a customer owns."""
@@ -142,7 +172,7 @@ def _token(row: Row) -> Token:
         "version": version,
         "revision": revision,
         "state": State(state),
-        "document": _document.decode(unpack(bytes(document)) or b"{}"),
+        "document": _document(bytes(document)),
         "deleted_at": from_ms(deleted_at) if deleted_at is not None else None,
     }
     match kind:

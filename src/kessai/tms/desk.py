@@ -18,7 +18,6 @@ from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_faults import Fault
 from kessai.dialects.cybersource.token_routes import Kind, Match
 from kessai.payment.card import Card
-from kessai.payment.lifecycle import Refusal as Refused
 from kessai.payment.merchant import Merchant
 from kessai.storage.payments import Answer
 from kessai.tms.several import Several
@@ -45,7 +44,7 @@ class Asked(Struct, frozen=True):
     document: Mapping[str, object]
     if_match: str | None
     query: str
-    transient: Card | Refused | None = None
+    transient: Card | Fault | None = None
     """The card of the transient token that is named, or why it has none; None where none is named."""
 
     @property
@@ -337,8 +336,8 @@ class Desk:
     async def _tokenize(self, asked: Asked) -> Decided | HttpResponse:
         several = Several(self._make, asked.merchant)
         sent = _good(read.tokenize(asked.document))
-        if isinstance(asked.transient, Refused):
-            raise _Faulty(faults.transient(asked.document))
+        if isinstance(asked.transient, Fault):
+            raise _Faulty(asked.transient)
         if asked.transient is not None:
             sent = read.with_card(sent, asked.transient)
         changes, resources = await several.decide(sent)

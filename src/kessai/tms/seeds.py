@@ -4,7 +4,7 @@ Planted once, when a merchant is new: what its owner deletes stays deleted. Ever
 """
 
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from kessai.dialects.cybersource import token_requests as read
 from kessai.payment.merchant import Merchant
@@ -30,8 +30,18 @@ LONE: Final = ("888454C31FB6150CE05340588D0AA9BE", "E5427539180789D0E053A2598D0A
 LEGACY: Final = "AB7C01E66529EA42E05341588E0A22AD"
 """What samples pay with as a token of an older interface; here it is a lone payment instrument."""
 
+DOCUMENTED: Final = {
+    "customer": "F45FB3E443AC3C57E053A2598D0A9CFF",
+    "instrument": "F45FC6785E3C31A2E053A2598D0A5346",
+    "address": "F45FB3E443AF3C57E053A2598D0A9CFF",
+    "number": "7030000000014911515",
+}
+"""What the documented credit to a customer's token names, and what its answer shows. Its card's number is published
+nowhere: this one has the last four digits of its token, and is nobody's."""
+
 _NUMBERS: Final[dict[str, dict[str, object]]] = {
     CARD: {"card": {"number": "4111111111111111"}},
+    DOCUMENTED["number"]: {"card": {"number": "4111111100081515"}},
     ACCOUNT: {"bankAccount": {"number": "4100", "routingNumber": "071923284"}},
 }
 _PERSON: Final = {
@@ -57,6 +67,20 @@ _INSTRUMENT: Final[dict[str, Any]] = {
 _EXPIRY: Final = "2031-12"
 
 
+class _Known(NamedTuple):
+    """What of a customer has a published id; an empty one is given a new id."""
+
+    number: str
+    instrument: str = ""
+    address: str = ""
+
+
+_KNOWN: Final = {
+    FIRST_CUSTOMER: _Known(CARD, FIRST_INSTRUMENT, FIRST_ADDRESS),
+    DOCUMENTED["customer"]: _Known(DOCUMENTED["number"], DOCUMENTED["instrument"], DOCUMENTED["address"]),
+}
+
+
 async def plant(tokenizer: Tokenizer, database: Database, merchant: Merchant) -> None:
     """Give a merchant of the sandbox its tokens, unless it has, or had, them."""
     if merchant.personality != PERSONALITY:
@@ -73,19 +97,19 @@ async def plant(tokenizer: Tokenizer, database: Database, merchant: Merchant) ->
 async def _changes(tokenizer: Tokenizer, merchant_id: str) -> Changes:
     numbers = tuple([await _number(tokenizer, merchant_id, each) for each in _NUMBERS])
     changes = Changes(numbers)
-    for customer_id in (FIRST_CUSTOMER, *OTHER_CUSTOMERS):
-        is_first = customer_id == FIRST_CUSTOMER
+    for customer_id in (FIRST_CUSTOMER, DOCUMENTED["customer"], *OTHER_CUSTOMERS):
+        known = _KNOWN.get(customer_id, _Known(CARD))
         customer = Customer(id=customer_id, made=tokenizer.new_id(), document=_CUSTOMER)
         instrument = PaymentInstrument(
-            id=FIRST_INSTRUMENT if is_first else tokenizer.opaque(),
+            id=known.instrument or tokenizer.opaque(),
             made=tokenizer.new_id(),
             customer=customer_id,
-            instrument=CARD,
+            instrument=known.number,
             document=_INSTRUMENT,
             expiry=_EXPIRY,
         )
         address = ShippingAddress(
-            id=FIRST_ADDRESS if is_first else tokenizer.opaque(),
+            id=known.address or tokenizer.opaque(),
             made=tokenizer.new_id(),
             customer=customer_id,
             document={"shipTo": _PERSON},

@@ -15,7 +15,7 @@ from kessai import ids
 from kessai.accounts import Account
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, token_faults, token_requests, token_routes
+from kessai.dialects.cybersource import answers, flex, token_faults, token_routes
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, of_refusal
 from kessai.dialects.cybersource.token_routes import Kind, Match
@@ -105,13 +105,14 @@ class TokenService:
                 refused = replace(refused, headers={**refused.headers, EXPLANATION: why})
             return self._ended(refused)
         asked = Asked(merchant, found, document, request.header("if-match"), request.target.partition("?")[2])
-        named = token_requests.transient(document) if found.row.kind is Kind.TOKENIZE else None
+        named = flex.named(document) if found.row.kind is Kind.TOKENIZE else None
+        unknown = token_faults.NO_SUCH_TRANSIENT.at(named[0] if named is not None else "")
         if named is not None:
-            spent = await self._transients.spend(merchant.id, named)
+            spent = await self._transients.spend(merchant.id, named[1])
             if isinstance(spent, Spent):
                 asked, claims = replace(asked, transient=spent.card), (*claims, spent.claim)
             else:  # who sends the same again is told the same as before, however late
-                asked = replace(asked, transient=spent)
+                asked = replace(asked, transient=unknown)
         try:
             told = await self._tokenizer.perform(merchant.id, partial(self._desk.decide, asked), claims)
         except CommitUnknown:
@@ -121,7 +122,7 @@ class TokenService:
             if told is Refusal.REPEATED:
                 raise Repeated
             if told is Refusal.TRANSIENT_SPENT:
-                return self._ended(token_faults.answer(token_faults.transient(document)))
+                return self._ended(token_faults.answer(unknown))
             return self._refused(told)
         if isinstance(told, Answer):
             response = opened(told)

@@ -329,6 +329,48 @@ def tokens(shop: Shop) -> None:
     shop.token("nobody", "CustomerApi", "get_customer", customer_id="F" * 32)
 
 
+def stored(shop: Shop) -> None:
+    """The client's own samples of paying with tokens, making them and giving back to them, with the ids they print."""
+    customer, card = {"id": "7500BB199B4270EFE05340588D0AFCAD"}, {"id": "AB6A54B982A6FCB6E05341588E0A3935"}
+    address, number = {"id": "AB6A54B97C00FCB6E05341588E0A3935"}, {"id": "7010000000016241111"}
+    legacy = {"id": "AB7C01E66529EA42E05341588E0A22AD"}
+    expiry = {"expiration_month": "12", "expiration_year": "2031"}
+    ways: Mapping[str, Json] = {
+        "customer": {"customer": customer},
+        "card and address": {"payment_instrument": card, "shipping_address": address},
+        "number": {"instrument_identifier": number, "card": expiry},
+        "legacy": {"legacy_token": legacy},
+    }
+    for name, paying in ways.items():
+        request: Json = {**payment_of("10.00"), "payment_information": paying}
+        if name != "number":
+            request["order_information"] = amount("10.00")["order_information"]
+        made = shop.call(f"payment by {name}", "create_payment", request)
+        shop.call(f"capture by {name}", "capture_payment", amount("10.00"), of=made)
+        shop.call(f"credit by {name}", "create_credit", {**request, "processing_information": {}})
+    create: Json = {"action_list": ["TOKEN_CREATE"]}
+    for name, types in (
+        ("everything", ["customer", "paymentInstrument", "shippingAddress"]),
+        ("a number", ["instrumentIdentifier"]),
+    ):
+        request = payment_of("11.00", **create, action_token_types=types)
+        request["order_information"]["ship_to"] = {"first_name": "Taro", "country": "JP"}
+        shop.call(f"payment that makes {name}", "create_payment", request)
+    request = payment_of("0", **create, action_token_types=["paymentInstrument"])
+    request["payment_information"]["customer"] = customer
+    shop.call("verification that adds a card", "create_payment", request)
+    initiator: Json = {"type": "customer", "credential_stored_on_file": True}
+    first = payment_of("12.00", authorization_options={"initiator": initiator})
+    shop.call("first of an agreement", "create_payment", first)
+    said: Json = {"reason": "10", "previous_transaction_id": "123456789619999"}
+    initiator = {"type": "merchant", "stored_credential_used": True, "merchant_initiated_transaction": said}
+    charge = {**payment_of("12.00", authorization_options={"initiator": initiator})}
+    charge["payment_information"] = {"customer": customer}
+    shop.call("charge without the cardholder", "create_payment", charge)
+    unknown: Json = {**payment_of("10.00"), "payment_information": {"customer": {"id": "F" * 32}}}
+    shop.call("payment by nobody", "create_payment", unknown)
+
+
 def secure(shop: Shop) -> None:
     """Over https as the client comes, with every authentication it knows."""
     for name in shop.merchants:
@@ -351,6 +393,7 @@ PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "japan": japan,
     "failures": failures,
     "tokens": tokens,
+    "stored": stored,
     "secure": secure,
     "distrust": distrust,
 }

@@ -119,7 +119,10 @@ def encode(payment: Payment, transaction: Transaction, echo: Echo) -> tuple[int,
     if transaction.status is Status.FAILED:
         word = of_failure(transaction.operation, transaction.reason)
         return failure(word, transaction.id, transaction.requested_at)
-    return 201, _encode(_BODIES[transaction.operation](payment, transaction, echo))
+    body = _BODIES[transaction.operation](payment, transaction, echo)
+    if echo.tokens is not None or echo.made:
+        _add_tokens(body, echo)
+    return 201, _encode(body)
 
 
 def failure(word: Word, identifier: int, at: datetime, fields: Problems | None = None) -> tuple[int, bytes]:
@@ -349,6 +352,33 @@ def _card_types(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
         "paymentAccountInformation": {"card": {"type": code}},
         "paymentInformation": {**features, "tokenizedCard": tokenized, "card": card},
     }
+
+
+_WITH_TOKENS: Final = (
+    *("accountFeatures", "tokenizedCard", "instrumentIdentifier", "shippingAddress", "paymentInstrument", "card"),
+    "customer",
+)
+"""What stands in `paymentInformation`, in the order of published answers."""
+
+
+def _add_tokens(body: Body, echo: Echo) -> None:
+    """The tokens that paid and those that were made, into the answer of what was approved: a decline shows none."""
+    if "errorInformation" in body and "orderInformation" not in body:
+        return
+    if echo.tokens is not None:
+        held = body.pop("paymentInformation", {})
+        assert isinstance(held, dict)
+        shown = {**held, **echo.tokens}
+        body["paymentInformation"] = {name: shown[name] for name in _WITH_TOKENS if name in shown}
+    if echo.account_reference is not None:
+        said = body.get("processorInformation", {})
+        assert isinstance(said, dict)
+        body["processorInformation"] = {"paymentAccountReferenceNumber": echo.account_reference, **said}
+    if echo.made:
+        body["tokenInformation"] = echo.made
+    ordered = sorted(body, key=lambda name: (name != "_links", name))
+    for name in ordered:
+        body[name] = body.pop(name)
 
 
 def _plain_card(code: str) -> Body:

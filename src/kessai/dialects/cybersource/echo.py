@@ -22,6 +22,12 @@ class Echo(Struct, frozen=True, kw_only=True):
     requestor_id: object = None
     """Of the network token that paid."""
     assurance_level: object = None
+    tokens: Mapping[str, object] | None = None
+    """The tokens that paid, as `paymentInformation` shows them."""
+    account_reference: str | None = None
+    """The payment account reference of the card."""
+    made: Mapping[str, object] | None = None
+    """`tokenInformation`: the tokens that came of the payment."""
 
 
 def echo_of(kept: Mapping[str, object]) -> Echo:

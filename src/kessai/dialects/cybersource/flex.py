@@ -335,6 +335,48 @@ def jti_of(named: str, key: RSAKey | None, now: datetime) -> str | None:
     return str(claims["jti"]) if claims is not None else None
 
 
+# ---- in other requests
+
+_NAMES: Final = ("transientTokenJwt", "jti")
+
+
+def named(document: Mapping[str, object]) -> tuple[str, str] | None:
+    """The transient token that a request names, whole or by its `jti`, after the path that names it."""
+    for name in _NAMES:
+        text = text_of(find(document, ("tokenInformation", name)))
+        if text:
+            return f"tokenInformation.{name}", text
+    return None
+
+
+def filled(document: Mapping[str, object], found: Card) -> dict[str, object]:
+    """A payment's request as if it had said the card of its transient token, which it does not name any more.
+
+    What it says of the card goes first; a number of its own is another card, of which the token says nothing.
+    """
+    token = {name: value for name, value in _object(document.get("tokenInformation")).items() if name not in _NAMES}
+    means = _object(document.get("paymentInformation"))
+    said = _object(means.get("card"))
+    card = said if text_of(said.get("number")) else {**_members(found), **said}
+    whole = {**document, "tokenInformation": token, "paymentInformation": {**means, "card": card}}
+    return {name: value for name, value in whole.items() if name != "tokenInformation" or token}
+
+
+def _object(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _members(found: Card) -> dict[str, object]:
+    members: dict[str, object] = {"number": found.pan.digits}
+    if found.expiry is not None:
+        members |= {"expirationMonth": f"{found.expiry.month:02d}", "expirationYear": f"{found.expiry.year:04d}"}
+    if found.security_code is not None:
+        members["securityCode"] = found.security_code.digits
+    if found.brand is not None:
+        members["type"] = TYPE_OF_BRAND[found.brand]
+    return members
+
+
 def failure(wrong: Wrong, status: int, correlation: str) -> bytes:
     """The body of a refusal."""
     details = [{"location": field, "message": wrong.message} for field in wrong.fields]

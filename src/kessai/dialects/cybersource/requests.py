@@ -23,7 +23,7 @@ from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
 from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
-from kessai.payment.card import Card, Pan
+from kessai.payment.card import Card, Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Command, Operation
 from kessai.payment.merchant import Merchant
@@ -314,7 +314,7 @@ def _request(
 ) -> Request:
     """The command of a request, with what every command carries of it."""
     particulars, has_pan = (_encode(kept), False) if kept else (b"", False)
-    if members.DIGITS.search(particulars.decode()) is not None:
+    if any(map(looks_like_a_pan, members.DIGITS.findall(particulars.decode()))):
         masked = mask_pans(kept)
         particulars, has_pan = _encode(masked), masked != kept
     command = kind(

@@ -90,13 +90,6 @@ FAULTS: Final[Mapping[str, Fault]] = {
 """When each is answered, for the reference page."""
 
 
-def transient(document: Mapping[str, object]) -> Fault:
-    """Of a transient token that is not there, at the member that names it."""
-    told = document.get("tokenInformation")
-    name = "transientTokenJwt" if isinstance(told, dict) and told.get("transientTokenJwt") else "jti"
-    return NO_SUCH_TRANSIENT.at(f"tokenInformation.{name}")
-
-
 def error(fault: Fault) -> dict[str, object]:
     """One entry of a list of errors."""
     found: dict[str, object] = {"type": fault.type, "message": fault.message}

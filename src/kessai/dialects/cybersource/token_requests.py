@@ -283,13 +283,6 @@ class Tokenize(Struct, frozen=True):
     documents: Mapping[str, dict[str, object]]
 
 
-def transient(document: Json) -> str | None:
-    """The transient token that a request names, whole or by its `jti`; the whole one goes first."""
-    told = document.get("tokenInformation")
-    named = (text_of(told.get(name)) for name in ("transientTokenJwt", "jti")) if isinstance(told, dict) else ()
-    return next((each for each in named if each), None)
-
-
 def with_card(sent: Tokenize, card: Card) -> Tokenize:
     """What a request wants, made with a card from elsewhere. What the request says of the card goes first."""
     documents = dict(sent.documents)

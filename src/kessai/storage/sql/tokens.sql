@@ -13,6 +13,29 @@ SELECT kind, id, made, version, revision, state, document, deleted_at, customer,
  WHERE merchant_id = :merchant_id AND customer = :customer AND deleted_at IS NULL AND is_default = 1
  ORDER BY made;
 
+-- load_paying_tokens --
+-- What a payment names and what that refers to, as it all stood at one moment: the named tokens, deleted ones too, the
+-- defaults of a named customer, and the instrument identifiers of their payment instruments.
+WITH named AS (
+    SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+           fingerprint, sealed
+      FROM tokens
+     WHERE merchant_id = :merchant_id AND id IN (:customer, :payment_instrument, :shipping_address, :instrument)
+     UNION ALL
+    SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+           fingerprint, sealed
+      FROM tokens
+     WHERE merchant_id = :merchant_id AND customer = :customer AND deleted_at IS NULL AND is_default = 1
+)
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM named
+ UNION ALL
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM tokens
+ WHERE merchant_id = :merchant_id AND id IN (SELECT instrument FROM named WHERE instrument IS NOT NULL);
+
 -- load_owned_tokens --
 -- Everything that a customer owns.
 SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,

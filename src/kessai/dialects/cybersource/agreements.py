@@ -1,0 +1,124 @@
+"""Agreements: payments that a merchant initiates refer to one that the cardholder took part in. Pure.
+
+The real service refuses none of them for what it says of its agreement; an issuer may. What a live issuer would mind is
+a warning on the payment, and nothing is refused here that is taken there.
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Final
+
+from kessai.dialects.cybersource.token_members import PREVIOUS_TRANSACTION
+from kessai.dialects.document import text_of
+from kessai.dialects.table import find
+from kessai.payment.card import Brand
+from kessai.payment.lifecycle import Transaction
+from kessai.tokens.objects import InstrumentIdentifier
+
+Json = Mapping[str, object]
+
+REASONS: Final[Mapping[str, tuple[str, frozenset[Brand]]]] = {
+    "1": ("resubmission", frozenset({Brand.DISCOVER, Brand.MASTERCARD, Brand.VISA})),
+    "2": ("delayed charge", frozenset({Brand.DISCOVER, Brand.MASTERCARD, Brand.VISA})),
+    "3": ("reauthorization", frozenset({Brand.DISCOVER, Brand.VISA})),
+    "4": ("no-show", frozenset({Brand.DISCOVER, Brand.MASTERCARD, Brand.VISA})),
+    "5": ("incremental", frozenset({Brand.DISCOVER, Brand.VISA})),
+    "6": ("partial shipment", frozenset({Brand.DISCOVER, Brand.MASTERCARD})),
+    "7": ("recurring, by subscription", frozenset({Brand.MASTERCARD})),
+    "8": ("recurring, by standing order", frozenset({Brand.MASTERCARD})),
+    "9": ("installment", frozenset({Brand.MASTERCARD})),
+    "10": ("unscheduled", frozenset({Brand.AMEX, Brand.DISCOVER, Brand.MASTERCARD})),
+}
+"""Reason of a merchant-initiated payment: what it is, and the brands that the public reference names for it."""
+
+_OPTIONS: Final = ("processingInformation", "authorizationOptions")
+_INITIATOR: Final = (*_OPTIONS, "initiator")
+_PLACES: Final = ((*_INITIATOR, "merchantInitiatedTransaction"), (*_OPTIONS, "merchantInitiatedTransaction"))
+"""Where clients say what they charge for; the first is the public place."""
+_PREVIOUS: Final = ("previousTransactionID", "previousTransactionId")
+_SAYS_WHY: Final = frozenset({"recurring", "recurring_internet", "install", "install_internet"})
+"""Commerce indicators that are a reason themselves."""
+_WHERE: Final = "processingInformation.authorizationOptions.initiator"
+_WHY: Final = f"{_WHERE}.merchantInitiatedTransaction"
+
+
+def agreement_of(instrument: InstrumentIdentifier | None) -> str | None:
+    """The network's id of the first payment that a card's holder took part in; None before there was one."""
+    found = find(instrument.document, PREVIOUS_TRANSACTION.split(".")) if instrument is not None else None
+    return found if isinstance(found, str) else None
+
+
+def with_agreement(document: Json, network_id: str) -> dict[str, object]:
+    """The document of an instrument identifier with the payment that later ones refer to."""
+    return _with(document, PREVIOUS_TRANSACTION.split("."), network_id)
+
+
+LONGEST_NETWORK_ID: Final = 15
+
+
+def begins_agreement(transaction: Transaction) -> str | None:
+    """The network's id of a payment that later ones may refer to: approved, and the cardholder took part in it."""
+    network_id = transaction.facts.get("network_transaction_id")
+    if network_id is None or len(network_id) > LONGEST_NETWORK_ID or "merchant-initiated" in transaction.flags:
+        return None
+    return network_id
+
+
+def is_by_merchant(document: Json) -> bool:
+    return (text_of(find(document, (*_INITIATOR, "type"))) or "").lower() == "merchant"
+
+
+def referring(document: Json, instrument: InstrumentIdentifier | None) -> Json:
+    """A payment that a merchant initiates with a token refers to what is on file where it names nothing itself."""
+    on_file = agreement_of(instrument)
+    if on_file is None or not is_by_merchant(document) or _said(document, *_PREVIOUS) is not None:
+        return document
+    return _with(document, [*_PLACES[0], _PREVIOUS[0]], on_file)
+
+
+def warnings(document: Json, instrument: InstrumentIdentifier | None, brand: Brand | None) -> tuple[str, ...]:
+    """What a live issuer would mind of a payment that its merchant initiates. `instrument` is the card on file."""
+    found = []
+    previous, on_file = _said(document, *_PREVIOUS), agreement_of(instrument)
+    if previous is None:
+        found.append(
+            f"{_WHY}.{_PREVIOUS[0]}: no payment of the cardholder is named or on file; a live issuer may decline this"
+        )
+    elif instrument is not None and previous != on_file:
+        found.append(f"{_WHY}.{_PREVIOUS[0]}: not the payment on file with this card; a live issuer may decline this")
+    reason = _said(document, "reason")
+    indicator = (text_of(find(document, ("processingInformation", "commerceIndicator"))) or "").lower()
+    uses_stored = (text_of(find(document, (*_INITIATOR, "storedCredentialUsed"))) or "").lower() == "true"
+    if reason is None and indicator not in _SAYS_WHY and not uses_stored:
+        found.append(f"{_WHY}.reason: missing, and nothing else says why; a live issuer may decline this")
+    elif reason is not None and reason not in REASONS:
+        found.append(f"{_WHY}.reason: not a reason for a payment without the cardholder")
+    elif reason is not None and brand is not None and brand not in REASONS[reason][1]:
+        found.append(f"{_WHY}.reason: {REASONS[reason][0]} is no reason of this card brand; its network may ignore it")
+    if brand is Brand.DISCOVER and _said(document, "originalAuthorizedAmount") is None:
+        found.append(f"{_WHY}.originalAuthorizedAmount: this card brand requires it")
+    return tuple(found)
+
+
+def _said(document: Json, *names: str) -> str | None:
+    for place in _PLACES:
+        for name in names:
+            text = text_of(find(document, (*place, name)))
+            if text:
+                return text
+    return None
+
+
+def _with(document: Json, path: list[str], value: str) -> dict[str, object]:
+    """A copy of a document with a member set; what is no object on the way stays, for the rules to find."""
+    whole = dict(document)
+    place = whole
+    *way, last = path
+    for step in way:
+        below = place.get(step)
+        if below is not None and below != "" and not isinstance(below, dict):
+            return whole
+        place[step] = below = copy(below) if isinstance(below, dict) else {}
+        place = below
+    place[last] = value
+    return whole

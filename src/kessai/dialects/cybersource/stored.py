@@ -1,0 +1,271 @@
+"""Stored cards: which tokens a payment names, what it takes from them, which ones it is to make. Pure.
+
+What a token stands for goes into the document where the request says nothing of its own, before anything is read of it:
+every rule for a card, an address, an amount is the same rule whoever brought the data.
+"""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Final
+
+from msgspec import Struct
+
+from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
+from kessai.dialects.cybersource.findings import Problems
+from kessai.dialects.cybersource.members import Place, keep
+from kessai.dialects.cybersource.reasons import INVALID_DATA, REVIEWS
+from kessai.dialects.cybersource.token_members import PLACES
+from kessai.dialects.document import mask_pans, text_of
+from kessai.dialects.table import NOWHERE, FieldError, find
+from kessai.payment.card import Brand, Card
+from kessai.payment.lifecycle import Transaction
+from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
+
+Json = Mapping[str, object]
+Kind = type[Customer] | type[PaymentInstrument] | type[ShippingAddress] | type[InstrumentIdentifier]
+
+_INSTRUMENT: Final = ("paymentInformation", "paymentInstrument", "id")
+_LEGACY: Final = ("paymentInformation", "legacyToken", "id")
+_PATHS: Final[Mapping[Kind, tuple[tuple[str, ...], ...]]] = {
+    Customer: (("paymentInformation", "customer", "id"), ("paymentInformation", "customer", "customerId")),
+    PaymentInstrument: (_INSTRUMENT, _LEGACY),
+    ShippingAddress: (("paymentInformation", "shippingAddress", "id"),),
+    InstrumentIdentifier: (("paymentInformation", "instrumentIdentifier", "id"),),
+}
+"""Where a payment names a token of each kind. A legacy token is a payment instrument of an older interface."""
+LONGEST_ID: Final = 32
+
+
+class Named(Struct, frozen=True):
+    """The ids of the tokens that a request names, and where."""
+
+    ids: Mapping[Kind, str]
+    paths: Mapping[Kind, str]
+
+    @property
+    def is_legacy(self) -> bool:
+        return self.paths.get(PaymentInstrument) == ".".join(_LEGACY)
+
+    def refused(self, kind: Kind) -> Problems:
+        """A token that does not pay: whatever is wrong with it, the answer is the same."""
+        path = self.paths.get(kind) or next(iter(self.paths.values()))
+        return Problems(INVALID_DATA, (FieldError(path, why="names nothing that this merchant can pay with"),))
+
+
+def named(document: Json) -> Named | Problems | None:
+    """The tokens of a request; None where it names none."""
+    if not isinstance(document.get("paymentInformation"), dict):
+        return None
+    ids: dict[Kind, str] = {}
+    paths: dict[Kind, str] = {}
+    for kind, places in _PATHS.items():
+        for place in places:
+            found = find(document, place)
+            if found is None or kind in ids:
+                continue
+            text = None if found is NOWHERE else text_of(found)
+            paths[kind] = ".".join(place)
+            if text is None or len(text) > LONGEST_ID:
+                return Named({}, paths).refused(kind)
+            ids[kind] = text
+    return Named(ids, paths) if ids else None
+
+
+# ---- what tokens stand for
+
+
+class Tokens(Struct, frozen=True, kw_only=True):
+    """The tokens that a payment pays with, as they stood when they were looked up."""
+
+    instrument: InstrumentIdentifier | None = None
+    payment_instrument: PaymentInstrument | None = None
+    shipping_address: ShippingAddress | None = None
+    customer: Customer | None = None
+
+
+def filled(document: Json, tokens: Tokens, shown: Tokens, digits: str, expiry: str) -> dict[str, object]:
+    """A request with what its tokens stand for where it says nothing itself, and the ids of those that are `shown`.
+
+    `digits` is the number behind the tokens, empty where the request brings its own; `expiry` is `YYYY-MM` or empty.
+    """
+    whole = dict(document)
+    paying = _object(whole, "paymentInformation")
+    card = _object(paying, "card")
+    owned = tokens.payment_instrument.document if tokens.payment_instrument is not None else {}
+    if digits:
+        card["number"] = digits
+        year, _, month = expiry.partition("-")
+        if month and not (card.get("expirationMonth") or card.get("expirationYear")):
+            card |= {"expirationMonth": month, "expirationYear": year}
+        kind = find(owned, ("card", "type"))
+        if isinstance(kind, str) and kind in _PAID_TYPES and not (card.get("type") or card.get("cardType")):
+            card["type"] = kind
+    for name, token in _members(shown).items():
+        paying[name] = {**_object(paying, name), "id": token.id}
+    order = _object(whole, "orderInformation")
+    address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
+    for name, kept in (("billTo", owned), ("shipTo", address)):
+        held = kept.get(name)
+        if isinstance(held, dict) and not order.get(name):
+            order[name] = held
+    return whole
+
+
+_PAID_TYPES: Final = frozenset(TYPE_OF_BRAND.values())
+
+
+def _object(holder: dict[str, object], name: str) -> dict[str, object]:
+    """A member that is an object, as a copy that may be changed, in its place; what is no object stays, for the rules
+    to find."""
+    found = holder.get(name)
+    if found is None or found == "":
+        found = {}
+    if not isinstance(found, dict):
+        return {}
+    holder[name] = changed = copy(found)
+    return changed
+
+
+def _members(tokens: Tokens) -> dict[str, InstrumentIdentifier | PaymentInstrument | ShippingAddress | Customer]:
+    """Member of `paymentInformation` to token, in the order of published answers."""
+    found = {
+        "instrumentIdentifier": tokens.instrument,
+        "shippingAddress": tokens.shipping_address,
+        "paymentInstrument": tokens.payment_instrument,
+        "customer": tokens.customer,
+    }
+    return {name: token for name, token in found.items() if token is not None}
+
+
+def shown(tokens: Tokens) -> dict[str, object]:
+    """Tokens as an answer's `paymentInformation` shows them."""
+    return {
+        name: {"id": token.id, "state": token.state.value} if name == "instrumentIdentifier" else {"id": token.id}
+        for name, token in _members(tokens).items()
+    }
+
+
+# ---- making tokens
+
+CUSTOMER: Final = "customer"
+INSTRUMENT: Final = "paymentInstrument"
+ADDRESS: Final = "shippingAddress"
+NUMBER: Final = "instrumentIdentifier"
+_TYPES: Final = frozenset({CUSTOMER, INSTRUMENT, ADDRESS, NUMBER})
+_UNSAID: Final = frozenset({CUSTOMER, INSTRUMENT, NUMBER})
+"""What is made where a request does not say what: a card on file that can be paid with by the customer's id alone."""
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """The tokens that a payment is to make if it is approved, and the documents that they begin with."""
+
+    types: frozenset[str]
+    owner: Customer | None
+    """The customer that they are added to."""
+    card: Card
+    customer: dict[str, object]
+    payment_instrument: dict[str, object]
+    shipping_address: dict[str, object]
+    is_default_instrument: bool
+    is_default_address: bool
+
+
+def types_wanted(document: Json) -> frozenset[str] | Problems:
+    """The kinds of tokens that a payment is to make; none without `TOKEN_CREATE`."""
+    processing = document.get("processingInformation")
+    actions = processing.get("actionList") if isinstance(processing, dict) else None
+    if not isinstance(actions, list) or "TOKEN_CREATE" not in actions:
+        return frozenset()
+    assert isinstance(processing, dict)
+    types = processing.get("actionTokenTypes")
+    if not types:
+        return _UNSAID
+    if not isinstance(types, list) or not _TYPES.issuperset(map(str, types)):
+        path = "processingInformation.actionTokenTypes"
+        return Problems(INVALID_DATA, (FieldError(path, why="names a kind of token that there is not"),))
+    return frozenset(map(str, types))
+
+
+def wanted(types: frozenset[str], document: Json, card: Card, owner: Customer | None) -> Wanted:
+    """`document` is the request with what its tokens stand for; `card` what it pays with."""
+    order = document.get("orderInformation")
+    addresses = order if isinstance(order, dict) else {}
+    buyer = find(document, ("buyerInformation", "merchantCustomerID"))
+    buyer = buyer or find(document, ("buyerInformation", "merchantCustomerId"))
+    email = find(document, ("orderInformation", "billTo", "email"))
+    expiry = card.expiry
+    kept_card: dict[str, object] = {}
+    if expiry is not None:
+        kept_card = {"expirationMonth": f"{expiry.month:02d}", "expirationYear": f"{expiry.year:04d}"}
+    kind = TYPE_OF_BRAND.get(card.brand) if card.brand is not None else None
+    if kind is not None:
+        kept_card["type"] = kind
+    return Wanted(
+        types=types,
+        owner=owner,
+        card=card,
+        customer=_kept("customer", {"buyerInformation": {"merchantCustomerID": buyer, "email": email}}),
+        payment_instrument=_kept("payment instrument", {"card": kept_card, "billTo": addresses.get("billTo")}),
+        shipping_address=_kept("shipping address", {"shipTo": addresses.get("shipTo")}),
+        is_default_instrument=_is_default(document, INSTRUMENT),
+        is_default_address=_is_default(document, ADDRESS),
+    )
+
+
+def _kept(kind: str, document: Json) -> dict[str, object]:
+    """What a token keeps of a payment's members; what is too long for it is left out."""
+    place: Place = PLACES[kind]
+    masked = mask_pans(keep(document, place)[0])
+    assert isinstance(masked, dict)
+    return masked
+
+
+def _is_default(document: Json, name: str) -> bool:
+    return (text_of(find(document, ("tokenInformation", name, "default"))) or "").lower() == "true"
+
+
+def is_taken_back(transaction: Transaction) -> bool:
+    """Whether an approval is told as a decline: the risk rules have spoken against it."""
+    return transaction.reason is not None and REVIEWS.get(transaction.reason) == _TAKEN_BACK
+
+
+_TAKEN_BACK: Final = "AUTHORIZED_RISK_DECLINED"
+
+
+def made(
+    *,
+    is_new_number: bool | None,
+    customer: Customer | None,
+    payment_instrument: PaymentInstrument | None,
+    shipping_address: ShippingAddress | None,
+    instrument: InstrumentIdentifier | None,
+) -> dict[str, object]:
+    """`tokenInformation` of an answer. The small letter in `instrumentidentifierNew` is the real one's."""
+    told: dict[str, object] = {}
+    if instrument is not None:
+        told["instrumentidentifierNew"] = bool(is_new_number)
+    for name, token in (
+        (CUSTOMER, customer),
+        (INSTRUMENT, payment_instrument),
+        (ADDRESS, shipping_address),
+    ):
+        if token is not None:
+            told[name] = {"id": token.id}
+    if instrument is not None:
+        told[NUMBER] = {"id": instrument.id, "state": instrument.state.value}
+    return told
+
+
+# ---- account references
+
+_REFERENCE_PREFIXES: Final[Mapping[Brand, str]] = {Brand.VISA: "V001", Brand.MASTERCARD: "5001"}
+_OTHER_REFERENCE: Final = "Q001"
+_REFERENCE_DIGITS: Final = 25
+
+
+def account_reference(brand: Brand | None, digest: bytes) -> str:
+    """The payment account reference of a card (EMVCo: 29 characters, of which 4 name who gave it): the same for the
+    same card. `digest` is of the card and tells nothing of its number."""
+    prefix = _REFERENCE_PREFIXES.get(brand, _OTHER_REFERENCE) if brand is not None else _OTHER_REFERENCE
+    number = int.from_bytes(digest) % 10**_REFERENCE_DIGITS
+    return f"{prefix}{number:0{_REFERENCE_DIGITS}d}"

@@ -1,0 +1,279 @@
+"""Paying with stored cards: looks up what a request's tokens stand for, and makes the tokens that a payment makes.
+
+    tokens of the request ─► one read ─► what they stand for ─► the decoder, as if the request had said it
+    approved, not yet written ─► which tokens come of it ─► commit 2, with them or not at all
+
+The read is of one moment. A deletion that is answered before a request came refuses it; of a deletion that is under way
+at the same time a payment comes before or after as a whole, and a payment that came before goes to its end.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kessai.dialects.cybersource import agreements, answers, flex, members, stored
+from kessai.dialects.cybersource.echo import Echo
+from kessai.dialects.cybersource.findings import Problems
+from kessai.dialects.cybersource.reasons import INVALID_DATA
+from kessai.dialects.cybersource.requests import Request
+from kessai.dialects.cybersource.stored import Tokens, Wanted
+from kessai.dialects.document import text_of
+from kessai.dialects.table import FieldError, find
+from kessai.outcomes import Attached
+from kessai.payment.authorize import Authorize
+from kessai.payment.card import Card, Pan
+from kessai.payment.credit import Credit
+from kessai.payment.lifecycle import Payment, Refusal, Transaction
+from kessai.payment.merchant import Merchant
+from kessai.storage.payments import Answer, Claim
+from kessai.tokenizer import Tokenizer, Unresolved
+from kessai.tokens import rules
+from kessai.tokens.objects import (
+    Customer,
+    InstrumentIdentifier,
+    Missing,
+    PaymentInstrument,
+    ShippingAddress,
+)
+from kessai.tokens.rules import Changes
+from kessai.transients import Transients
+
+Json = Mapping[str, object]
+canonical: Final = msgspec.json.Encoder(order="sorted")
+
+_NUMBERS: Final = (
+    ("paymentInformation", "card", "number"),
+    ("paymentInformation", "tokenizedCard", "number"),
+)
+"""What pays before any token does."""
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """A request that has to do with stored cards, ready to be decoded."""
+
+    document: Json
+    """With what its tokens stand for."""
+    tokens: Tokens
+    types: frozenset[str]
+    """The kinds of tokens that it is to make."""
+    claim: Claim | None = None
+    """Of the transient token that pays: it goes with commit 1."""
+
+    @property
+    def has_tokens(self) -> bool:
+        return self.tokens != _NO_TOKENS
+
+
+_NO_TOKENS: Final = Tokens()
+
+
+class Paying:
+    """What the edge asks of the tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer, transients: Transients) -> None:
+        self._make = tokenizer
+        self._transients = transients
+
+    async def look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
+        """None for a request that neither names a token nor makes one."""
+        named = flex.named(document)
+        if named is None:
+            return await self._look_up(merchant, document)
+        spent = await self._transients.spend(merchant.id, named[1])
+        if isinstance(spent, Refusal):
+            return Problems(INVALID_DATA, (FieldError(named[0]),))
+        whole = flex.filled(document, spent.card)
+        found = await self._look_up(merchant, whole)
+        if isinstance(found, Problems):
+            return found
+        found = found or Stored(document=whole, tokens=_NO_TOKENS, types=frozenset())
+        return replace(found, claim=spent.claim)
+
+    async def _look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
+        named = stored.named(document)
+        types = stored.types_wanted(document)
+        if isinstance(named, Problems) or isinstance(types, Problems):
+            return named if isinstance(named, Problems) else types if isinstance(types, Problems) else None
+        if named is None and not types:
+            return None
+        if named is None:
+            return Stored(document=dict(document), tokens=_NO_TOKENS, types=types)
+        brings_number = any(text_of(find(document, path)) for path in _NUMBERS)
+        found = await self._make.resolve(
+            merchant.id,
+            customer=named.ids.get(Customer),
+            payment_instrument=named.ids.get(PaymentInstrument),
+            instrument=named.ids.get(InstrumentIdentifier),
+            shipping_address=named.ids.get(ShippingAddress),
+            needs_number=not brings_number,
+        )
+        if isinstance(found, Unresolved):
+            return named.refused(found.kind)
+        if not brings_number and not isinstance(found.number, Pan):
+            return named.refused(InstrumentIdentifier if InstrumentIdentifier in named.ids else PaymentInstrument)
+        tokens = Tokens(
+            instrument=found.instrument,
+            payment_instrument=found.payment_instrument,
+            shipping_address=found.shipping_address,
+            customer=found.customer,
+        )
+        digits = found.number.digits if isinstance(found.number, Pan) else ""
+        paid = tokens
+        if brings_number:  # the number of the token is not what pays
+            paid = replace(tokens, instrument=None, payment_instrument=None)
+        elif named.is_legacy:
+            paid = replace(tokens, payment_instrument=None)
+        whole: Json = stored.filled(document, tokens, paid, digits, found.expiry)
+        if digits:
+            whole = agreements.referring(whole, found.instrument)
+        return Stored(document=whole, tokens=paid, types=types)
+
+    def asked(self, merchant: Merchant, document: Json) -> bytes:
+        """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
+        tokens. A card is its fingerprint, its CVV not there at all."""
+        asked = canonical.encode(members.keep(document)[0])
+        transient = flex.named(document)
+        asked += transient[1].encode() if transient is not None else b""
+        for path in _NUMBERS:
+            number = text_of(find(document, path))
+            with suppress(ValueError):
+                asked += self._make.fingerprint(merchant.id, Pan(number)) if number else b""
+        return asked
+
+    # ---- answering
+
+    def echo(self, merchant: Merchant, request: Request, found: Stored) -> Echo:
+        """What an answer shows of the tokens that paid."""
+        if not found.has_tokens:
+            return request.echo
+        reference = None
+        if isinstance(request.command, Credit) and found.tokens.instrument is not None:
+            reference = self.reference_of(merchant, request.command.card)
+        return replace(request.echo, tokens=stored.shown(found.tokens), account_reference=reference)
+
+    def reference_of(self, merchant: Merchant, card: Card) -> str:
+        """A card's account reference, of its fingerprint: nobody without the merchant's key can try numbers out."""
+        fingerprint = self._make.fingerprint(merchant.id, card.pan)
+        return stored.account_reference(card.brand, hashlib.sha256(b"account reference\n" + fingerprint).digest())
+
+    async def agreed(self, merchant: Merchant, command: Authorize, document: Json, found: Stored | None) -> Authorize:
+        """A payment that its merchant initiates, with what a live issuer would mind of it."""
+        whole = found.document if found is not None else document
+        instrument = found.tokens.instrument if found is not None else None
+        if instrument is None:
+            fingerprint = self._make.fingerprint(merchant.id, command.card.pan)
+            instrument = await self._make.tokens.by_fingerprint(merchant.id, fingerprint)
+        minded = agreements.warnings(whole, instrument, command.card.brand)
+        return replace(command, warnings=command.warnings + minded) if minded else command
+
+    # ---- what an approval makes
+
+    def maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
+        """What decides on the tokens of an approved payment; None where there will be none to decide on."""
+        command = request.command
+        if not isinstance(command, Authorize):
+            return None
+        wanted = None
+        if found.types:
+            wanted = stored.wanted(found.types, found.document, command.card, found.tokens.customer)
+        instrument = found.tokens.instrument
+        needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
+        if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
+            return None
+        return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
+
+
+class Maker(Struct, frozen=True, kw_only=True):
+    """Decides which tokens come of an approved payment; again from the start whenever a token changed meanwhile."""
+
+    tokenizer: Tokenizer
+    merchant: Merchant
+    wanted: Wanted | None
+    instrument: InstrumentIdentifier | None
+    """The one that pays."""
+    request: Request
+
+    async def __call__(self, transaction: Transaction) -> Attached | None:
+        if stored.is_taken_back(transaction):
+            return None
+        network_id = agreements.begins_agreement(transaction)
+        if self.wanted is None:
+            return await self._remembered(network_id)
+        changes, told = await self._made(self.wanted, network_id)
+        echo = replace(self.request.echo, made=told)
+
+        def encode(payment: Payment, transaction: Transaction) -> Answer:
+            return encoded(self.request, echo, payment, transaction)
+
+        return Attached(changes, encode)
+
+    async def _remembered(self, network_id: str | None) -> Attached | None:
+        """The number that paid, with the payment that later ones refer to."""
+        if self.instrument is None or network_id is None:
+            return None
+        number = await self.tokenizer.tokens.instrument_identifier(self.merchant.id, self.instrument.id)
+        if isinstance(number, Missing) or agreements.agreement_of(number) is not None:
+            return None
+        return Attached(Changes((), (_agreed(number, network_id),)))
+
+    async def _made(self, wanted: Wanted, network_id: str | None) -> tuple[Changes, dict[str, object]]:
+        make, merchant_id = self.tokenizer, self.merchant.id
+        changes, owner, customer = Changes(), None, None
+        default: PaymentInstrument | None = None
+        default_address: ShippingAddress | None = None
+        if wanted.owner is not None:
+            named = await make.tokens.customer(merchant_id, wanted.owner.id)
+            if isinstance(named, Missing):  # deleted while the acquirer thought: nothing can be added to it
+                return Changes(), {}
+            owner = named
+            default, default_address = await make.tokens.defaults(merchant_id, owner.id)
+        elif stored.CUSTOMER in wanted.types:
+            owner = customer = make.new_customer(wanted.customer)
+            changes = Changes((customer,))
+        number, is_new = None, None
+        if wanted.types & {stored.NUMBER, stored.INSTRUMENT}:
+            pan = wanted.card.pan
+            number, is_new = await make.instrument_of(merchant_id, pan, {"card": {"number": pan.masked()}})
+            if network_id is not None and agreements.agreement_of(number) is None:
+                number = replace(_agreed(number, network_id), version=1) if is_new else _agreed(number, network_id)
+            changes = changes.also(Changes((number,)) if is_new else Changes((), (number,)))
+        card = address = None
+        if stored.INSTRUMENT in wanted.types:
+            assert number is not None
+            expiry = wanted.card.expiry
+            new_card = make.new_payment_instrument(
+                owner,
+                number,
+                wanted.payment_instrument,
+                expiry=f"{expiry.year:04d}-{expiry.month:02d}" if expiry is not None else "",
+                is_default=wanted.is_default_instrument and owner is not None,
+            )
+            card, more = rules.add(new_card, owner, default)
+            changes = changes.also(more)
+        if stored.ADDRESS in wanted.types and owner is not None and wanted.shipping_address:
+            new = make.new_shipping_address(owner, wanted.shipping_address, is_default=wanted.is_default_address)
+            address, more = rules.add(new, owner, default_address)
+            changes = changes.also(more)
+        told = stored.made(
+            is_new_number=is_new,
+            customer=customer,
+            payment_instrument=card,
+            shipping_address=address,
+            instrument=number,
+        )
+        return changes, told
+
+
+def _agreed(number: InstrumentIdentifier, network_id: str) -> InstrumentIdentifier:
+    return rules.change(number, agreements.with_agreement(number.document, network_id))
+
+
+def encoded(request: Request, echo: Echo, payment: Payment, transaction: Transaction) -> Answer:
+    """The answer to a request, and what is stored of it."""
+    status, body = answers.encode(payment, transaction, echo)
+    return Answer(status, body, answers.masked(body) if request.has_pan else None)
