@@ -1,9 +1,12 @@
 """Capture contexts, encrypted cards and transient tokens over real sockets, on both engines."""
 
 import asyncio
+import io
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,11 +15,14 @@ from kessai.jobs import claims
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Brand, Expiry, Pan, SecurityCode
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
+from kessai.rotation import Pass
 from kessai.storage.flex import first_expiry
 from kessai.storage.payments import Answer
-from kessai.transients import Spent, _hashed
+from kessai.transients import CARD, CONTEXT, Spent, Transients, _hashed
+from kessai.vault import Purpose
 from tests import postgres
 from tests.acceptance.client import Client, Service
+from tests.acceptance.conftest import serving
 from tests.acceptance.test_secrets import forms
 from tests.flex.shop import CODE, NUMBER, SHOP, Json, Shop, card, part, reason, session, verified, wanted, with_header
 from tests.houses import usd
@@ -325,3 +331,54 @@ def test_all_keys_of_the_vault_do_not_open_a_code_without_the_tokens_name(shop: 
     spent = service.run(service.house.transients.spend(merchant_id, name))
     assert isinstance(spent, Spent)
     assert spent.card.security_code == SecurityCode(CODE)
+
+
+def test_another_process_knows_the_keys_and_the_cards_of_this_one(shop: Shop) -> None:
+    house, merchant_id = shop.till.service.house, shop.till.merchant
+    context, token = shop.context(), shop.token()
+    other = Transients(
+        database=house.database,
+        vault=house.vault,
+        new_id=house.gateway.new_id,
+        clock=house.clock,
+        sealed=house.accounts.keys.sealed,
+    )
+
+    async def seen() -> tuple[Spent | Refusal, str | None, str | None]:
+        spent = await other.spend(merchant_id, token)
+        return spent, (await other.keys.current(CONTEXT)).kid, (await other.keys.current(CARD)).kid
+
+    spent, signs, opens = shop.till.service.run(seen())
+    assert isinstance(spent, Spent)
+    assert (signs, opens) == (part(context, 0)["kid"], part(token, 0)["kid"])
+
+
+def test_a_token_outlives_the_keys_that_sealed_it(service: Service) -> None:
+    """T-23: a waiting card is sealed again like every other."""
+    house, shop = service.house, Shop(service.merchant("flex_turning"))
+    token, merchant_id = shop.token(), shop.till.merchant
+    before = house.vault.sealing_key(merchant_id, Purpose.CARD)
+
+    async def turn() -> int:
+        rotation = house.rotation()
+        step, done = await rotation.begin([merchant_id]), 0
+        at: dict[str, Any] | None = None
+        while step.merchants:
+            step = await rotation.step(step.merchants, Pass(**at) if at else None)
+            at, done = step.at, done + step.resealed
+            await house.keep_up()
+        return done
+
+    assert service.run(turn()) >= 2
+    assert house.vault.sealing_key(merchant_id, Purpose.CARD) != before
+    spent = service.run(house.transients.spend(merchant_id, token))
+    assert isinstance(spent, Spent)
+    assert (spent.card.pan, spent.card.security_code) == (Pan(NUMBER), SecurityCode(CODE))
+
+
+def test_whoever_guesses_is_slowed_down(tmp_path: Path) -> None:
+    """A flood of what does not open costs one address its turn, as wrong signatures do."""
+    with serving(tmp_path, "", io.StringIO(), "failures_per_s = 1\nfailures_burst = 20\n") as small:
+        told = [small.http.post("/flex/v2/tokens", content="x.y.z.u.v").status_code for _ in range(60)]
+    assert told[:20] == [400] * 20
+    assert 429 in told[20:]

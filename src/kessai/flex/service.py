@@ -8,7 +8,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from importlib.resources import files
 from time import monotonic
@@ -203,11 +203,15 @@ class FlexService:
             return self._turned_away(Wrong("CAPTURE_CONTEXT_INVALID", "The capture context is not valid."), request)
         if wait_s := self._limits.verified(request, account.merchant, "flex", monotonic()):
             return refused(wait_s)
-        card = flex.card(opened.data, context.networks, (self._transients.clock() - _UTC_MINUS_12).date())
+        card = flex.card(opened.data, context.networks, self._today(account))
         if isinstance(card, Wrong):
             return _failed(card, request)
         token = await self._transients.make(account.merchant.id, card, key)
         return HttpResponse(201, token.encode(), {"content-type": JWT, "cache-control": "no-store"})
+
+    def _today(self, account: Account) -> date:
+        """The merchant's day, where days end last."""
+        return (account.merchant.at(self._transients.clock()) - _UTC_MINUS_12).date()
 
     async def _context(self, token: str) -> Context | None:
         if len(token) > flex.CONTEXT_LIMIT:
