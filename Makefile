@@ -6,7 +6,7 @@ DATABASE ?=
 ARGS ?=
 
 # Debian packages without which tests would not run.
-SYSTEM_PACKAGES ?= postgresql nodejs npm
+SYSTEM_PACKAGES ?= postgresql nodejs npm chromium
 
 # What `make bench` measures, and with which Debian packages.
 BENCH_PACKAGES ?= wrk postgresql

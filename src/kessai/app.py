@@ -22,6 +22,7 @@ from kessai.clock import Clocks
 from kessai.config import Settings
 from kessai.edge import Edge
 from kessai.edge.paying import Paying
+from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
@@ -46,6 +47,7 @@ from kessai.storage.subscriptions import Subscriptions
 from kessai.tms import seeds
 from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
+from kessai.transients import Transients
 from kessai.vault import KeyEncryptionKey, Vault
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
@@ -79,6 +81,7 @@ class House:
     accounts: Accounts
     gateway: Gateway
     tokenizer: Tokenizer
+    transients: Transients
     worker: Worker
     health: Health
     metrics: Metrics
@@ -90,6 +93,12 @@ class House:
 
     def edge(self) -> Edge:
         hosts = frozenset(host.lower() for host in self.settings.accepted_hosts) or None
+        limits = Limits(
+            self.metrics,
+            failures_per_s=self.settings.failures_per_s,
+            failures_burst=self.settings.failures_burst,
+            proxies=self.settings.trusted_proxies,
+        )
         return Edge(
             self.accounts,
             self.gateway,
@@ -98,15 +107,20 @@ class House:
             wall_clock=utc_now,
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
-            limits=Limits(
-                self.metrics,
-                failures_per_s=self.settings.failures_per_s,
-                failures_burst=self.settings.failures_burst,
-                proxies=self.settings.trusted_proxies,
-            ),
-            paying=Paying(self.tokenizer),
+            limits=limits,
+            paying=Paying(self.tokenizer, self.transients),
             services=(
-                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments, self.worker.wake),
+                TokenService(
+                    self.tokenizer, self.transients, self.metrics, self.health.refuses_new_payments, self.worker.wake
+                ),
+                FlexService(
+                    self.transients,
+                    self.accounts,
+                    self.metrics,
+                    limits,
+                    public_url=self.settings.public_url,
+                    refuses_new=self.health.refuses_new_payments,
+                ),
                 Searches(self.gateway),
                 self.billing,
                 self.clocks,
@@ -235,6 +249,7 @@ async def _furnish(
         sealed=accounts.keys.sealed,
         may_begin=source.may_begin,
     )
+    transients = Transients(database=database, vault=ring, new_id=source.next, clock=clock, sealed=accounts.keys.sealed)
     accounts.welcome = partial(seeds.plant, tokenizer, database)
     for name in SANDBOX:
         account = accounts.find(name)
@@ -285,6 +300,7 @@ async def _furnish(
         accounts=accounts,
         gateway=gateway,
         tokenizer=tokenizer,
+        transients=transients,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
         worker=worker,

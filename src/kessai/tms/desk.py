@@ -13,6 +13,7 @@ from kessai.dialects import HttpResponse
 from kessai.dialects.cybersource import token_answers as say
 from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource import token_requests as read
+from kessai.dialects.cybersource.token_faults import Fault
 from kessai.dialects.cybersource.token_routes import Kind
 from kessai.tms.network import NetworkDesk, enrolled
 from kessai.tms.parts import NO_CONTENT, Asked, Faulty, allowed, decided, fit, good, match, own, there
@@ -326,7 +327,12 @@ class Desk:
 
     async def _tokenize(self, asked: Asked) -> Decided | HttpResponse:
         several = Several(self._make, asked.merchant)
-        changes, resources = await several.decide(good(read.tokenize(asked.document)))
+        sent = good(read.tokenize(asked.document))
+        if isinstance(asked.transient, Fault):
+            raise Faulty(asked.transient)
+        if asked.transient is not None:
+            sent = read.with_card(sent, asked.transient)
+        changes, resources = await several.decide(sent)
         return decided(changes, say.tokenized(resources))
 
 

@@ -12,6 +12,7 @@ from kessai.dialects.cybersource import token_answers as say
 from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource.token_faults import Fault
 from kessai.dialects.cybersource.token_routes import Match
+from kessai.payment.card import Card
 from kessai.payment.merchant import Merchant
 from kessai.storage.payments import Answer
 from kessai.tokenizer import Decided
@@ -29,6 +30,8 @@ class Asked(Struct, frozen=True):
     document: Mapping[str, object]
     if_match: str | None
     query: str
+    transient: Card | Fault | None = None
+    """The card of the transient token that is named, or why it has none; None where none is named."""
 
     @property
     def merchant(self) -> Merchant:

@@ -39,6 +39,7 @@ OTHER_PAYMENT_METHOD: Final = Fault(
 )
 NO_SUCH_IDENTIFIER: Final = Fault(400, "instrumentIdentifierNotFound", "Instrument Identifier not found")
 IDENTIFIER_GONE: Final = Fault(400, "instrumentIdentifierGone", "Instrument Identifier not available")
+NO_SUCH_TRANSIENT: Final = Fault(400, "invalidFields", "Transient token not found, expired or used before")
 NOT_FOUND: Final = Fault(404, "notFound", "Token not found")
 GONE: Final = Fault(410, "notAvailable", "Token not available.")
 NO_SUCH_PROFILE: Final = Fault(424, "notFound", "Profile not found")
@@ -80,6 +81,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a card would become a bank account, or another number": OTHER_PAYMENT_METHOD,
     "a body names an instrument identifier that is unknown": NO_SUCH_IDENTIFIER,
     "a body names an instrument identifier that was deleted": IDENTIFIER_GONE,
+    "a body names a transient token that is unknown, expired, another merchant's or spent": NO_SUCH_TRANSIENT,
     "a path names a token that nobody was given here": NOT_FOUND,
     "an instrument identifier that payment instruments refer to is to be deleted": IN_USE,
     "a default is to be deleted while there are others": IS_DEFAULT,

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.members import keep
 from kessai.dialects.cybersource.token_faults import (
     INVALID_COMBINATION,
@@ -30,7 +31,7 @@ from kessai.dialects.cybersource.token_members import (
 )
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
-from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Pan, luhn
+from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Card, Pan, luhn
 
 Json = Mapping[str, object]
 
@@ -383,13 +384,29 @@ class Tokenize(Struct, frozen=True):
     documents: Mapping[str, dict[str, object]]
 
 
+def with_card(sent: Tokenize, card: Card) -> Tokenize:
+    """What a request wants, made with a card from elsewhere. What the request says of the card goes first."""
+    documents = dict(sent.documents)
+    number = {"card": {"number": card.pan.digits}}
+    identifier = documents.get("instrumentIdentifier", {})
+    if "id" not in identifier and not identifier.keys() & {"card", "bankAccount"}:
+        documents["instrumentIdentifier"] = {**identifier, **number}
+    if "paymentInstrument" in sent.wanted or "paymentInstrument" in documents:
+        found = documents.get("paymentInstrument", {})
+        about: dict[str, object] = {}
+        if card.expiry is not None:
+            about |= {"expirationMonth": f"{card.expiry.month:02d}", "expirationYear": f"{card.expiry.year:04d}"}
+        if card.brand is not None:
+            about["type"] = TYPE_OF_BRAND[card.brand]
+        told = found.get("card")
+        documents["paymentInstrument"] = {**found, "card": {**about, **(told if isinstance(told, dict) else {})}}
+    return Tokenize(sent.wanted, documents)
+
+
 def tokenize(document: Json) -> Tokenize | Fault:
-    """Without types it is what the document speaks of. Transient tokens are not taken yet."""
+    """Without types it is what the document speaks of."""
     spoken = document.get("tokenInformation")
     told = spoken if isinstance(spoken, dict) else {}
-    for name in ("jti", "transientTokenJwt"):
-        if name in told:
-            return UNSUPPORTED_FIELDS.at(f"tokenInformation.{name}")
     documents = {name: told[name] for name in RESOURCES if isinstance(told.get(name), dict)}
     types = find(document, ("processingInformation", "actionTokenTypes"))
     wanted = frozenset(map(str, types)) if isinstance(types, list) else frozenset(documents)
