@@ -13,6 +13,7 @@ from kessai.acquirers.simulator.personalities import PERSONALITIES
 from kessai.dialects.cybersource import requests
 from kessai.dialects.cybersource.members import rows
 from kessai.dialects.cybersource.requests import Request
+from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse
 from kessai.payment.merchant import Merchant
 
@@ -77,7 +78,8 @@ def read(body: bytes) -> tuple[Request | None, object]:
     """What each of the two makes of a body."""
     document = parse(body)
     walked = document if isinstance(document, Malformed) else requests.authorization(document, SHOP, NOW)
-    return requests.usual_authorization(body, SHOP, NOW), walked
+    usual = requests.usual_authorization(body, SHOP, NOW)
+    return None if isinstance(usual, Usual) else usual, walked
 
 
 def meaning(request: object) -> object:

@@ -14,13 +14,14 @@ from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from kessai.dialects.cybersource import fields, japan, members
+from kessai.dialects.cybersource import fields, japan, members, stored
 from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
-from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied
-from kessai.dialects.cybersource.usual import Document, Reader
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied, Tokens
+from kessai.dialects.cybersource.usual import Document, Reader, Usual
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
 from kessai.payment.authorize import Authorize, Increment
@@ -83,18 +84,40 @@ def authorization(
     return _request(Authorize, values, kept, findings, **command)
 
 
-def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | None:
-    """The same of a body that is as bodies usually are; None for every other, and where there is something to say."""
+def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | Usual | None:
+    """The same of a body that is as bodies usually are; None for every other, and where there is something to say.
+
+    A `Usual` is one whose tokens pay: look up what they stand for, and go on with `usual_with_tokens`.
+    """
     usual = _USUAL_AUTHORIZATION.read(body)
-    if usual is None:
+    if usual is None or "amount" not in usual.values:
         return None
+    has_tokens = stored.has_tokens(usual.document.paymentInformation)
+    if "pan" not in usual.values:
+        return usual if has_tokens else None
+    return None if has_tokens else _usual(usual, merchant, now, None)
+
+
+def usual_with_tokens(
+    usual: Usual, merchant: Merchant, now: datetime, brought: Supplied, tokens: Tokens
+) -> Request | None:
+    """The same of one whose tokens pay; None where there is something to say."""
+    brought.add_to(usual.values)
+    request = _usual(usual, merchant, now, brought.bill_to)
+    if request is None:
+        return None
+    kept = stored.naming(msgspec.json.decode(usual.particulars), tokens)
+    brought.keep_in(kept, usual.values)
+    return Request(replace(request.command, particulars=_encode(kept)), kept, request.echo)
+
+
+def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> Request | None:
+    """`bill_to` is an address that a token brings."""
     values, document, findings = usual.values, usual.document, Findings()
-    if "pan" not in values or "amount" not in values:
-        return None
     card = card_of(_NOTHING, values, findings, merchant, needs_expiry=True)
     amount = _amount(values, findings, merchant, _TOTAL)
-    bill_to = document.orderInformation.billTo
-    address = _NO_ADDRESS if bill_to is None else _address_of(bill_to)
+    sent_to = document.orderInformation.billTo
+    address = _address(bill_to) if sent_to is None else _address_of(sent_to)
     sent = None if usual.option is None else japan.Sent(usual.option)
     command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
     if findings.errors or command is None:
@@ -170,16 +193,7 @@ def capture(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return _request(
-        Capture,
-        values,
-        kept,
-        findings,
-        target=payment_id,
-        expects=expects,
-        amount=amount,
-        option=option,
-    )
+    return _request(Capture, values, kept, findings, target=payment_id, expects=expects, amount=amount, option=option)
 
 
 def refund(
@@ -233,14 +247,7 @@ def reversal(
     if findings.errors:
         return findings.problems()
     return _request(
-        Reverse,
-        values,
-        kept,
-        findings,
-        target=target,
-        expects=expects,
-        amount=amount,
-        by_transaction_id=timeout,
+        Reverse, values, kept, findings, target=target, expects=expects, amount=amount, by_transaction_id=timeout
     )
 
 

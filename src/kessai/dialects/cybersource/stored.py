@@ -5,7 +5,7 @@ address, an amount is the same rule whoever brought the data.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -70,6 +70,32 @@ def named(document: Json) -> Named | Problems | None:
     return Named(ids, paths) if ids else None
 
 
+def has_tokens(paying: Any) -> bool:
+    """Whether `paymentInformation`, read as a usual one, names a token."""
+    return paying is not None and (
+        paying.customer is not None
+        or paying.paymentInstrument is not None
+        or paying.instrumentIdentifier is not None
+        or paying.shippingAddress is not None
+    )
+
+
+def named_in(paying: Any) -> Named | None:
+    """The same tokens of a usual `paymentInformation`; None where one of them cannot be an id."""
+    ids: dict[Kind, str] = {}
+    for kind, held in (
+        (Customer, paying.customer),
+        (PaymentInstrument, paying.paymentInstrument),
+        (ShippingAddress, paying.shippingAddress),
+        (InstrumentIdentifier, paying.instrumentIdentifier),
+    ):
+        if held is not None:
+            if held.id is None or len(held.id) > LONGEST_ID:
+                return None
+            ids[kind] = held.id
+    return Named(ids, {})
+
+
 # ---- what tokens stand for
 
 
@@ -124,22 +150,20 @@ class Supplied(Struct, frozen=True, kw_only=True):
 NOTHING_BROUGHT: Final = Supplied()
 
 
-def supplied(document: Json, tokens: Tokens, pan: Pan | None, expiry: str) -> Supplied:
+def supplied(tokens: Tokens, pan: Pan | None, expiry: str, *, has_bill_to: bool, has_ship_to: bool) -> Supplied:
     """What tokens bring to a request. `pan` is the number behind them, None where the request brings its own; `expiry`
-    is `YYYY-MM` or empty."""
+    is `YYYY-MM` or empty; the others tell which addresses the request brings."""
     owned = tokens.payment_instrument.document if tokens.payment_instrument is not None else {}
     address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
     year, _, month = expiry.partition("-")
     kind = find(owned, ("card", "type"))
     bill_to, ship_to = owned.get("billTo"), address.get("shipTo")
-    order = document.get("orderInformation")
-    said = order if isinstance(order, dict) else {}
     return Supplied(
         pan=pan,
         expiry=Expiry(int(year), int(month)) if month else None,
         type=kind if isinstance(kind, str) and kind in _PAID_TYPES else None,
-        bill_to=bill_to if isinstance(bill_to, dict) and not said.get("billTo") else None,
-        ship_to=ship_to if isinstance(ship_to, dict) and not said.get("shipTo") else None,
+        bill_to=bill_to if isinstance(bill_to, dict) and not has_bill_to else None,
+        ship_to=ship_to if isinstance(ship_to, dict) and not has_ship_to else None,
     )
 
 

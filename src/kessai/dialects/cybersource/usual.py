@@ -25,10 +25,6 @@ Document = Any
 
 WALKED: Final = (
     "tokenInformation",
-    "paymentInformation.customer",
-    "paymentInformation.paymentInstrument",
-    "paymentInformation.instrumentIdentifier",
-    "paymentInformation.shippingAddress",
     "paymentInformation.legacyToken",
     "paymentInformation.tokenizedCard",
     "paymentInformation.bank",
