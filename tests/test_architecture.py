@@ -29,6 +29,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "ledger": "payment",
     "vault": "payment",
     "log": "payment",
+    "known_answers": "vault",
     "acquirers": "log, payment",
     "dialects": "ids, payment, tokens",
     "tokens": "payment",
@@ -58,8 +59,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, limits, log, metrics, "
-    "payment, rotation, searches, storage, tms, tokenizer, transients, vault",
+    "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
+    "limits, log, metrics, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
 }
@@ -92,6 +93,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "jobs": "msgspec",
     "ledger": "msgspec",
     "log": "msgspec",
+    "known_answers": "tink",
     "messages": "cryptography, joserfc",
     "outcomes": "msgspec",
     "payment": "msgspec",

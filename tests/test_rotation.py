@@ -32,6 +32,8 @@ from tests.houses import VISA, Till, by_hand, opened, usd
 
 KEK = "5b" * 32
 SHOP = "kessai_sandbox"
+PLANTED = 3
+"""Numbers among the tokens that a merchant of the sandbox begins with."""
 CARDS, SECRETS, _TOKENS, *_TRANSIENTS = SEALED
 
 pytestmark = pytest.mark.usefixtures("same_key")
@@ -176,7 +178,7 @@ def test_a_turn_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             assert {key_of(sealed) for _, sealed in await stored(house)} == {old, fresh}
             for paid in (made[0], made[29], made[30]):
                 assert isinstance(await Till(house).do(Capture(target=paid.id, amount=usd(1))), Transaction)
-            assert await turn(house, await house.rotation().begin([SHOP])) == 30 + 1 - step.resealed
+            assert await turn(house, await house.rotation().begin([SHOP])) == 30 + 1 + PLANTED - step.resealed
             assert await cards(house) == 31
             assert house.vault.sealing_key(SHOP, Purpose.CARD) == fresh
             assert (await house.accounts.shared_secret(SHOP))[0]
@@ -303,11 +305,11 @@ def test_seals_are_counted_across_processes_and_lives(tmp_path: Path, engine: st
     async def main() -> None:
         (tmp_path / "b").mkdir()
         async with opened(tmp_path, works=False) as house:
-            assert await seals(house) == 0
+            assert await seals(house) == keys.BLOCK[Purpose.CARD]
             for _ in range(3):
                 await Till(house).authorize()
             assert await seals(house) == keys.BLOCK[Purpose.CARD]
-            assert house.vault.seals(SHOP)[Purpose.CARD] == 3
+            assert house.vault.seals(SHOP)[Purpose.CARD] == 3 + PLANTED
             if engine == "postgresql":
                 async with opened(tmp_path / "b", works=False) as other:
                     await Till(other).authorize()
@@ -348,7 +350,7 @@ def test_many_that_seal_at_once_reserve_once(tmp_path: Path) -> None:
         async with opened(tmp_path, works=False) as house:
             await asyncio.gather(*(Till(house).authorize() for _ in range(20)))
             (key,) = [each for each in await house.rotation().status([SHOP]) if each.purpose == "card"]
-            assert (key.seals, key.rows) == (keys.BLOCK[Purpose.CARD], 20)
+            assert (key.seals, key.rows) == (keys.BLOCK[Purpose.CARD], 20 + PLANTED)
 
     asyncio.run(main())
 
@@ -391,7 +393,7 @@ def test_the_command_turns_keys_of_a_gateway_that_serves(tmp_path: Path) -> None
         paid = served.pay()
         commands: tuple[list[str], ...] = (["--merchant", SHOP, "--json"], [], ["--merchant", "nobody"])
         turned, neither, nobody = in_turn(tmp_path, [["vault", "rotate", *options] for options in commands])
-        assert json.loads(turned[1]) == {"merchants": [SHOP], "resumed": False, "resealed": 2}
+        assert json.loads(turned[1]) == {"merchants": [SHOP], "resumed": False, "resealed": 2 + PLANTED}
         assert neither[0] == 2
         assert nobody == (1, "", "kessai: there is no merchant nobody.\n")
         served.capture(paid)
@@ -399,7 +401,7 @@ def test_the_command_turns_keys_of_a_gateway_that_serves(tmp_path: Path) -> None
         found = document(tmp_path, "vault", "status", "--merchant", SHOP)
         assert [(key["purpose"], key["state"], key["rows"]) for key in found] == [
             ("card", "destroyed", 0),
-            ("card", "seals", 2),
+            ("card", "seals", 2 + PLANTED),
             ("secret", "destroyed", 0),
             ("secret", "seals", 1),
             ("fingerprint", "seals", None),

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from kessai import acquirers, config, vault
+from kessai import acquirers, config, known_answers, vault
 from kessai.accounts import Accounts, Refused
 from kessai.billing import cards
 from kessai.billing.service import Billing
@@ -150,7 +150,7 @@ async def open_house(folder: Path, *, database: str | None = None, clock: Callab
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         settings = config.load(folder)
         url = config.database_url(database if database is not None else settings.database)
-        vault.self_test()
+        known_answers.self_test()
         if not url:
             kek = key_encryption_key(folder)
         engine = await _open_database(folder, url, settings)

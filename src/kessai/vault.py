@@ -34,7 +34,7 @@ from typing import Any, Final, NamedTuple, NewType, NoReturn
 
 import tink
 from tink import aead, prf, proto_keyset_format, secret_key_access
-from tink.proto import aes_gcm_pb2, common_pb2, hmac_prf_pb2, tink_pb2
+from tink.proto import aes_gcm_pb2, tink_pb2
 
 from kessai.payment.card import AccountNumber, Card, Expiry, Pan
 
@@ -115,7 +115,7 @@ class KeyEncryptionKey:
         # A check value: names the key without telling about it, so that a wrong one is called wrong, not broken.
         self.id: Final = hashlib.sha256(b"kessai key-encryption key id" + raw).digest()[:4]
         key = aes_gcm_pb2.AesGcmKey(key_value=raw)
-        self._aead = _primitive("AesGcmKey", key, tink_pb2.TINK, int.from_bytes(self.id), aead.Aead)
+        self._aead = primitive_of("AesGcmKey", key, tink_pb2.TINK, int.from_bytes(self.id), aead.Aead)
 
     def wrap(self, keyset: bytes, merchant_id: str, purpose: Purpose) -> SealedKeyset:
         """Seal a serialized keyset, bound to its merchant and purpose."""
@@ -126,7 +126,7 @@ class KeyEncryptionKey:
         """The serialized keyset. WrongKey when another KEK sealed it, CannotOpen for any other reason."""
         if len(sealed) > 6 and sealed[:2] == FORMAT + b"\x01" and sealed[2:6] != self.id:
             raise WrongKey(f"a keyset is sealed under key {sealed[2:6].hex()}, the key here is {self.id.hex()}")
-        return _open(self._aead, sealed, _bind("kessai keyset", FORMAT.hex(), merchant_id, purpose))
+        return open_sealed(self._aead, sealed, _bind("kessai keyset", FORMAT.hex(), merchant_id, purpose))
 
     def seal(self, name: str, plaintext: bytes) -> bytes:
         """Seal something of the installation itself, bound to its name."""
@@ -135,7 +135,7 @@ class KeyEncryptionKey:
 
     def open(self, name: str, sealed: bytes) -> bytes:
         """What was sealed by that name. CannotOpen."""
-        return _open(self._aead, sealed, _bind("kessai installation", FORMAT.hex(), name))
+        return open_sealed(self._aead, sealed, _bind("kessai installation", FORMAT.hex(), name))
 
     def __repr__(self) -> str:
         return f"<KeyEncryptionKey {self.id.hex()}>"
@@ -283,7 +283,7 @@ class Vault:
     def reseal(self, merchant_id: str, purpose: Purpose, column: str, row_id: str, sealed: bytes) -> bytes:
         """The same value in the same place, sealed by the key that seals now. CannotOpen, Spent, KeyExhausted."""
         seals = self._of(merchant_id, purpose)
-        return _seal(seals, column, row_id, _open(seals.primitive, sealed, seals.place + _bind(column, row_id)))
+        return _seal(seals, column, row_id, open_sealed(seals.primitive, sealed, seals.place + _bind(column, row_id)))
 
     def read_keyset(self, merchant_id: str, purpose: Purpose, sealed: bytes) -> Keyset:
         """Which keys a stored keyset has."""
@@ -339,7 +339,7 @@ class Vault:
     def open_card(self, merchant_id: str, row_id: int, sealed: bytes) -> Card:
         """The PAN and expiry of a row. CannotOpen unless it was sealed for this very merchant and row."""
         seals = self._keys(merchant_id).card
-        return _unpack_card(_open(seals.primitive, sealed, seals.place + _bind("card", str(row_id))))
+        return _unpack_card(open_sealed(seals.primitive, sealed, seals.place + _bind("card", str(row_id))))
 
     def seal_number(self, merchant_id: str, token_id: str, number: Pan | AccountNumber) -> bytes:
         """Seal the number that a token stands for. TypeError for anything else; KeyExhausted."""
@@ -351,7 +351,7 @@ class Vault:
     def open_number(self, merchant_id: str, token_id: str, sealed: bytes) -> Pan | AccountNumber:
         """The number of a token. CannotOpen unless it was sealed for this very merchant and token."""
         seals = self._keys(merchant_id).card
-        plaintext = _open(seals.primitive, sealed, seals.place + _bind("token", token_id))
+        plaintext = open_sealed(seals.primitive, sealed, seals.place + _bind("token", token_id))
         return _NUMBERS[plaintext[0]](_unpack_digits(plaintext[1:]))
 
     def seal_secret(self, merchant_id: str, row_id: str, column: str, plaintext: bytes) -> bytes:
@@ -363,7 +363,7 @@ class Vault:
     def open_secret(self, merchant_id: str, row_id: str, column: str, sealed: bytes) -> bytes:
         """The secret of one column of one row. CannotOpen unless it was sealed for exactly that place."""
         seals = self._keys(merchant_id).secret
-        return _open(seals.primitive, sealed, seals.place + _bind(column, row_id))
+        return open_sealed(seals.primitive, sealed, seals.place + _bind(column, row_id))
 
     def fingerprint(self, merchant_id: str, pan: Pan) -> bytes:
         """16 bytes that find the same card again at the same merchant, and nothing without the key."""
@@ -423,7 +423,7 @@ def _seal(seals: _Seals, column: str, row_id: str, plaintext: bytes) -> bytes:
     return FORMAT + sealed
 
 
-def _open(primitive: Any, sealed: bytes, place: bytes) -> bytes:
+def open_sealed(primitive: Any, sealed: bytes, place: bytes) -> bytes:
     if sealed[:1] != FORMAT:
         raise CannotOpen("a sealed value has an unknown format")
     try:
@@ -465,7 +465,7 @@ def _unpack_digits(packed: bytes) -> str:
     return packed.hex().rstrip("f")
 
 
-def _primitive(name: str, key: Any, prefix: int, key_id: int, kind: Any) -> Any:
+def primitive_of(name: str, key: Any, prefix: int, key_id: int, kind: Any) -> Any:
     """A primitive of the library over one raw key."""
     keyset = tink_pb2.Keyset(primary_key_id=key_id)
     row = keyset.key.add(status=tink_pb2.ENABLED, key_id=key_id, output_prefix_type=prefix)
@@ -473,39 +473,3 @@ def _primitive(name: str, key: Any, prefix: int, key_id: int, kind: Any) -> Any:
     row.key_data.value = key.SerializeToString()
     row.key_data.key_material_type = tink_pb2.KeyData.SYMMETRIC
     return proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN).primitive(kind)
-
-
-# Key, nonce, additional data, plaintext, ciphertext with its tag: NIST CAVP, gcmEncryptExtIV256, 128-bit text and data.
-_GCM: Final = """
-92e11dcdaa866f5ce790fd24501f92509aacf4cb8b1339d50c9c1240935dd08b ac93a1a6145299bde902f21a
-1e0889016f67601c8ebea4943bc23ad6 2d71bcfa914e4ac045b2aa60955fad24
-8995ae2e6df3dbf96fac7b7137bae67feca5aa77d51d4a0a14d9c51e1da474ab
-"""
-
-# RFC 4231, test case 6: the key is 131 times AA, longer than a block.
-_HMAC_TEXT: Final = b"Test Using Larger Than Block-Size Key - Hash Key First"
-_HMAC: Final = bytes.fromhex("60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54")
-
-
-def self_test() -> None:
-    """Compute known answers before anything is sealed: once, at start. SelfTestFailed on any difference."""
-    key, nonce, place, plaintext, ciphertext = map(bytes.fromhex, _GCM.split())
-    gcm = _primitive("AesGcmKey", aes_gcm_pb2.AesGcmKey(key_value=key), tink_pb2.RAW, 1, aead.Aead)
-    known = FORMAT + nonce + ciphertext
-    if not _opens(gcm, known, place, plaintext):
-        raise SelfTestFailed("AES-256-GCM does not open a known text")
-    if not _opens(gcm, FORMAT + gcm.encrypt(plaintext, place), place, plaintext):
-        raise SelfTestFailed("AES-256-GCM does not open what it sealed")
-    if _opens(gcm, known[:-1] + bytes([known[-1] ^ 1]), place, plaintext):
-        raise SelfTestFailed("AES-256-GCM opens a changed text")
-    hmac_key = hmac_prf_pb2.HmacPrfKey(key_value=b"\xaa" * 131, params={"hash": common_pb2.SHA256})
-    hmac = _primitive("HmacPrfKey", hmac_key, tink_pb2.RAW, 1, prf.PrfSet).primary()
-    if hmac.compute(_HMAC_TEXT, 32) != _HMAC:
-        raise SelfTestFailed("HMAC-SHA-256 does not compute a known digest")
-
-
-def _opens(primitive: Any, sealed: bytes, place: bytes, plaintext: bytes) -> bool:
-    try:
-        return _open(primitive, sealed, place) == plaintext
-    except CannotOpen:
-        return False

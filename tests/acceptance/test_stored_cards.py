@@ -91,6 +91,24 @@ def test_a_customer_pays_with_its_defaults(filed: Filed) -> None:
     assert shown["orderInformation"]["shipTo"]["lastName"] == "Suzuki"
 
 
+@pytest.mark.parametrize("name", ["customer", "paymentInstrument", "instrumentIdentifier"])
+@pytest.mark.parametrize("more", [{}, {"orderInformation.billTo": BILL_TO | {"lastName": "Sato"}}])
+def test_both_ways_of_reading_a_request_agree(filed: Filed, name: str, more: Json) -> None:
+    filed.add_address()
+    token = {"customer": filed.customer, "paymentInstrument": filed.card, "instrumentIdentifier": filed.number}[name]
+    card = {"paymentInformation.card": {"expirationMonth": "11", "expirationYear": "2030"}}
+    usual = changed(with_tokens(**{name: token}), more | (card if name == "instrumentIdentifier" else {}))
+    walked = changed(usual, {"orderInformation.amountDetails.totalAmount": 12, "merchantInformation": None})
+    replies = [filed.shop.pay(document) for document in (usual, walked)]
+    assert replies[0].said == replies[1].said
+    assert replies[0].fields == replies[1].fields
+    if replies[0].status == 201:
+        own = ("paymentInformation", "orderInformation", "processingInformation")
+        shown = [{part: filed.shop.details(reply.id)[part] for part in own} for reply in replies]
+        assert shown[0] == shown[1]
+        assert replies[0].json["paymentInformation"] == replies[1].json["paymentInformation"]
+
+
 def test_named_tokens_go_before_the_defaults(filed: Filed) -> None:
     other_pan = fresh_pan()
     number = made(filed.shop.post(NUMBERS, {"card": {"number": other_pan}}))["id"]

@@ -102,6 +102,29 @@ def _through_every_token(till: Client) -> None:
         till.call("POST", "/tms/v1/instrumentidentifiers", body=f'{{"card":{{"number":"{digits}"'.encode())
 
 
+def _through_stored_cards(till: Client) -> None:
+    """Payments that make tokens and pay with them, with numbers where ids belong."""
+    for digits in (STORED, PAN):
+        create = {"actionList": ["TOKEN_CREATE"], "actionTokenTypes": ["customer", "paymentInstrument"]}
+        addresses = {"shipTo": {"firstName": digits}, "billTo": {"company": digits, "address2": digits}}
+        named = changed(card(digits), {"processingInformation": create, "tokenInformation.jti": None})
+        for name, members in addresses.items():
+            for member, value in members.items():
+                named = changed(named, {f"orderInformation.{name}.{member}": value})
+        for ending in ("approve", "insufficient-funds", "answer-lost"):
+            made = till.pay(named, Idempotency_Key=f"{digits}-{ending}", Kessai_Scenario=ending)
+            told = made.json.get("tokenInformation", {})
+            assert bool(told) == (ending == "approve"), made.body
+            if told:
+                paying = {"customer": told["customer"]}
+                ordered = {"orderInformation": {"amountDetails": {"totalAmount": "1.00", "currency": "USD"}}}
+                assert till.pay(ordered | {"paymentInformation": paying}).status == 201
+                assert till.credit(ordered | {"paymentInformation": paying}).status == 201
+        for name in ("customer", "paymentInstrument", "instrumentIdentifier", "shippingAddress", "legacyToken"):
+            till.pay({**named, "paymentInformation": {name: {"id": digits}}})
+            till.credit({**named, "paymentInformation": {name: {"id": int(digits)}}})
+
+
 def _unpacked(values: Iterable[object]) -> bytes:
     """Values of rows as text or bytes, what is packed unpacked."""
     return b"\n".join(_open(value) if isinstance(value, bytes) else str(value).encode() for value in values)
@@ -137,6 +160,7 @@ def places(service: Service) -> Places:
         through_everything(till)
         _through_every_scenario(till)
         _through_every_token(till)
+        _through_stored_cards(till)
         answered = b"\n".join(answers)
         in_wrong_places(till)  # here the wire says once again what it was sent
     finally:

@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def shop(till: Client) -> Shop:
     return Shop(till)
 
 
-def paid_with(token: str, name: str = "transientTokenJwt", **more: object) -> Json:
+def paid_with(token: str, name: str = "transientTokenJwt", **more: Any) -> Json:
     document = payment(**more)
     del document["paymentInformation"]
     return document | {"tokenInformation": {name: token}}

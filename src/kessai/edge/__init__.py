@@ -31,6 +31,7 @@ from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
+from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
@@ -303,8 +304,14 @@ class Edge:
         merchant = account.merchant
         operation = _OPERATIONS[found.row.kind]
         decoded: Request | Problems | Refusal | None = None
+        stored: Stored | Problems | None = None
         if found.row.kind is Kind.AUTHORIZE:
-            decoded = requests.usual_authorization(request.body, merchant, self._gateway.clock())
+            usual = requests.usual_authorization(request.body, merchant, self._gateway.clock())
+            if isinstance(usual, Usual):
+                both = await self._paying.usual(merchant, usual, self._gateway.clock())
+                decoded, stored = both if both is not None else (None, None)
+            else:
+                decoded = usual
         document = parse(request.body) if decoded is None else {}
         if isinstance(document, Malformed):
             return self._failure(INVALID_DATA, explanation=document.reason if merchant.is_test else None)
@@ -312,13 +319,12 @@ class Edge:
         if isinstance(asked, NoSuchScenario):
             wrong = Problems(INVALID_DATA, (FieldError("Kessai-Scenario"),))
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
-        stored: Stored | Problems | None = None
         if decoded is None:
             if found.row.kind in _NEW_PAYMENTS:
                 stored = await self._paying.look_up(merchant, document)
             decoded = await self._decode(account, found, document, stored)
             if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
-                told = await self._told(account, found, request, document, signature)
+                told = await self._told(account, found, request, signature)
                 if told is not None:
                     return told
         await sleep(0)
@@ -327,12 +333,8 @@ class Edge:
         if isinstance(decoded, Refusal):
             return self._refused(operation, decoded)
         cards = stored if isinstance(stored, Stored) else None
-        said = (
-            partial(self._asked, merchant, decoded)
-            if cards is None
-            else partial(self._paying.asked, merchant, document)
-        )
-        key = self._key(account, found, request, said)
+        says = partial(self._paying.asked, merchant, request.body) if cards else partial(self._asked, merchant, decoded)
+        key = self._key(account, found, request, says)
         if isinstance(key, HttpResponse):
             return key
 
@@ -364,15 +366,10 @@ class Edge:
         return HttpResponse(answer.status, answer.body)
 
     async def _told(
-        self,
-        account: Account,
-        found: Match,
-        request: HttpRequest,
-        document: dict[str, object],
-        signature: tuple[Claim, ...],
+        self, account: Account, found: Match, request: HttpRequest, signature: tuple[Claim, ...]
     ) -> HttpResponse | None:
         """What an earlier request with the same claims was told; None where there was none."""
-        key = self._key(account, found, request, partial(self._paying.asked, account.merchant, document))
+        key = self._key(account, found, request, partial(self._paying.asked, account.merchant, request.body))
         if isinstance(key, HttpResponse):
             return key
         answer = await self._gateway.told(account.merchant, signature if key is None else (key, *signature))
@@ -388,10 +385,11 @@ class Edge:
         if isinstance(stored, Problems):
             return stored
         if kind in _NEW_PAYMENTS:
-            whole = dict(stored.document) if stored is not None else document
             read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
-            decoded = read(whole, merchant, now)
-            if stored is None or isinstance(decoded, Problems):
+            if stored is None:
+                return read(document, merchant, now)
+            decoded = read(dict(stored.document), merchant, now, stored.brought)
+            if isinstance(decoded, Problems):
                 return decoded
             return replace(decoded, echo=self._paying.echo(merchant, decoded, stored))
         is_timeout = kind in (Kind.TIMEOUT_REVERSE, Kind.TIMEOUT_VOID)

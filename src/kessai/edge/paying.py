@@ -10,19 +10,21 @@ at the same time a payment comes before or after as a whole, and a payment that 
 import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.dialects.cybersource import agreements, answers, flex, members, stored
+from kessai.dialects.cybersource import agreements, answers, flex, members, requests, stored
 from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA
 from kessai.dialects.cybersource.requests import Request
-from kessai.dialects.cybersource.stored import Tokens, Wanted
-from kessai.dialects.document import text_of
+from kessai.dialects.cybersource.stored import Supplied, Tokens, Wanted
+from kessai.dialects.cybersource.usual import Usual
+from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.outcomes import Attached
 from kessai.payment.authorize import Authorize
@@ -57,7 +59,9 @@ class Stored(Struct, frozen=True, kw_only=True):
     """A request that has to do with stored cards, ready to be decoded."""
 
     document: Json
-    """With what its tokens stand for."""
+    """With the ids of the tokens that pay."""
+    brought: Supplied
+    """What the tokens stand for."""
     tokens: Tokens
     types: frozenset[str]
     """The kinds of tokens that it is to make."""
@@ -91,7 +95,7 @@ class Paying:
         found = await self._look_up(merchant, whole)
         if isinstance(found, Problems):
             return found
-        found = found or Stored(document=whole, tokens=_NO_TOKENS, types=frozenset())
+        found = found or Stored(document=whole, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=frozenset())
         return replace(found, claim=spent.claim)
 
     async def _look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
@@ -102,7 +106,7 @@ class Paying:
         if named is None and not types:
             return None
         if named is None:
-            return Stored(document=dict(document), tokens=_NO_TOKENS, types=types)
+            return Stored(document=document, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=types)
         brings_number = any(text_of(find(document, path)) for path in _NUMBERS)
         found = await self._make.resolve(
             merchant.id,
@@ -122,20 +126,61 @@ class Paying:
             shipping_address=found.shipping_address,
             customer=found.customer,
         )
-        digits = found.number.digits if isinstance(found.number, Pan) else ""
+        pan = found.number if isinstance(found.number, Pan) else None
         paid = tokens
         if brings_number:  # the number of the token is not what pays
             paid = replace(tokens, instrument=None, payment_instrument=None)
         elif named.is_legacy:
             paid = replace(tokens, payment_instrument=None)
-        whole: Json = stored.filled(document, tokens, paid, digits, found.expiry)
-        if digits:
+        whole: Json = stored.naming(document, paid)
+        if pan is not None:
             whole = agreements.referring(whole, found.instrument)
-        return Stored(document=whole, tokens=paid, types=types)
+        order = document.get("orderInformation")
+        said: Json = order if isinstance(order, dict) else {}
+        brought = stored.supplied(
+            tokens, pan, found.expiry, has_bill_to=bool(said.get("billTo")), has_ship_to=bool(said.get("shipTo"))
+        )
+        return Stored(document=whole, brought=brought, tokens=paid, types=types)
 
-    def asked(self, merchant: Merchant, document: Json) -> bytes:
+    async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
+        """The same of a request that is as requests usually are; None where it has to be walked."""
+        named = stored.named_in(usual.document.paymentInformation)
+        if named is None or str(usual.values.get("initiator", "")).lower() == "merchant":
+            return None
+        found = await self._make.resolve(
+            merchant.id,
+            customer=named.ids.get(Customer),
+            payment_instrument=named.ids.get(PaymentInstrument),
+            instrument=named.ids.get(InstrumentIdentifier),
+            shipping_address=named.ids.get(ShippingAddress),
+        )
+        if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
+            return None
+        tokens = Tokens(
+            instrument=found.instrument,
+            payment_instrument=found.payment_instrument,
+            shipping_address=found.shipping_address,
+            customer=found.customer,
+        )
+        order = usual.document.orderInformation
+        brought = stored.supplied(
+            tokens,
+            found.number,
+            found.expiry,
+            has_bill_to=order.billTo is not None,
+            has_ship_to=order.shipTo is not None,
+        )
+        request = requests.usual_with_tokens(usual, merchant, now, brought, tokens)
+        if request is None:
+            return None
+        held = Stored(document={}, brought=brought, tokens=tokens, types=frozenset())
+        return replace(request, echo=self.echo(merchant, request, held)), held
+
+    def asked(self, merchant: Merchant, body: bytes) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
         tokens. A card is its fingerprint, its CVV not there at all."""
+        document = parse(body)
+        assert not isinstance(document, Malformed), "a request that is malformed was decoded"
         asked = canonical.encode(members.keep(document)[0])
         transient = flex.named(document)
         asked += transient[1].encode() if transient is not None else b""
@@ -180,7 +225,7 @@ class Paying:
             return None
         wanted = None
         if found.types:
-            wanted = stored.wanted(found.types, found.document, command.card, found.tokens.customer)
+            wanted = stored.wanted(found.types, found.document, found.brought, command.card, found.tokens.customer)
         instrument = found.tokens.instrument
         needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):

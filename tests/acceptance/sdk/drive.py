@@ -355,18 +355,21 @@ def stored(shop: Shop) -> None:
     ):
         request = payment_of("11.00", **create, action_token_types=types)
         request["order_information"]["ship_to"] = {"first_name": "Taro", "country": "JP"}
-        shop.call(f"payment that makes {name}", "create_payment", request)
+        made = shop.call(f"payment that makes {name}", "create_payment", request)
+        shop.call(f"reversal of {name}", "auth_reversal", reversal("11.00"), of=made)
     request = payment_of("0", **create, action_token_types=["paymentInstrument"])
     request["payment_information"]["customer"] = customer
     shop.call("verification that adds a card", "create_payment", request)
     initiator: Json = {"type": "customer", "credential_stored_on_file": True}
     first = payment_of("12.00", authorization_options={"initiator": initiator})
-    shop.call("first of an agreement", "create_payment", first)
+    made = shop.call("first of an agreement", "create_payment", first)
+    shop.call("reversal of the first", "auth_reversal", reversal("12.00"), of=made)
     said: Json = {"reason": "10", "previous_transaction_id": "123456789619999"}
     initiator = {"type": "merchant", "stored_credential_used": True, "merchant_initiated_transaction": said}
     charge = {**payment_of("12.00", authorization_options={"initiator": initiator})}
     charge["payment_information"] = {"customer": customer}
-    shop.call("charge without the cardholder", "create_payment", charge)
+    made = shop.call("charge without the cardholder", "create_payment", charge)
+    shop.call("reversal of the charge", "auth_reversal", reversal("12.00"), of=made)
     unknown: Json = {**payment_of("10.00"), "payment_information": {"customer": {"id": "F" * 32}}}
     shop.call("payment by nobody", "create_payment", unknown)
 

@@ -5,7 +5,6 @@ a warning on the payment, and nothing is refused here that is taken there.
 """
 
 from collections.abc import Mapping
-from copy import copy
 from typing import Final
 
 from kessai.dialects.cybersource.token_members import PREVIOUS_TRANSACTION
@@ -118,7 +117,7 @@ def _with(document: Json, path: list[str], value: str) -> dict[str, object]:
         below = place.get(step)
         if below is not None and below != "" and not isinstance(below, dict):
             return whole
-        place[step] = below = copy(below) if isinstance(below, dict) else {}
+        place[step] = below = below.copy() if isinstance(below, dict) else {}
         place = below
     place[last] = value
     return whole

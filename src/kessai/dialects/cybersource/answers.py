@@ -366,19 +366,25 @@ def _add_tokens(body: Body, echo: Echo) -> None:
     if "errorInformation" in body and "orderInformation" not in body:
         return
     if echo.tokens is not None:
-        held = body.pop("paymentInformation", {})
-        assert isinstance(held, dict)
+        held = body.get("paymentInformation")
+        if not isinstance(held, dict):  # a brand that this wire has no code for
+            held = {}
+            _insert(body, "paymentInformation", held)
         shown = {**held, **echo.tokens}
         body["paymentInformation"] = {name: shown[name] for name in _WITH_TOKENS if name in shown}
-    if echo.account_reference is not None:
-        said = body.get("processorInformation", {})
-        assert isinstance(said, dict)
+    said = body.get("processorInformation")
+    if echo.account_reference is not None and isinstance(said, dict):
         body["processorInformation"] = {"paymentAccountReferenceNumber": echo.account_reference, **said}
-    if echo.made:
+    if echo.made:  # it is the last of the members of a payment
         body["tokenInformation"] = echo.made
-    ordered = sorted(body, key=lambda name: (name != "_links", name))
-    for name in ordered:
-        body[name] = body.pop(name)
+
+
+def _insert(body: Body, name: str, value: object) -> None:
+    """A member in its place in the order."""
+    after = [each for each in body if each != "_links" and each > name]
+    body[name] = value
+    for each in after:
+        body[each] = body.pop(each)
 
 
 def _plain_card(code: str) -> Body:

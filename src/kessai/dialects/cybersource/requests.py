@@ -8,17 +8,20 @@ beside the command are the harmless members that `members.py` lists; card data a
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
-from kessai.dialects.cybersource import fields, japan, members
+from kessai.dialects.cybersource import fields, japan, members, stored
 from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
-from kessai.dialects.cybersource.usual import Document, Reader
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied, Tokens
+from kessai.dialects.cybersource.usual import Document, Reader, Usual
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
 from kessai.payment.authorize import Authorize, Increment
@@ -58,37 +61,63 @@ class Request(Struct, frozen=True):
 # ---- commands
 
 
-def authorization(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
-    """POST /pts/v2/payments."""
+def authorization(
+    document: dict[str, object], merchant: Merchant, now: datetime, brought: Supplied = NOTHING_BROUGHT
+) -> Request | Problems:
+    """POST /pts/v2/payments. `brought` is what the tokens of a request stand for."""
     findings = Findings()
     values = _decode(fields.AUTHORIZATION, document, findings)
+    brought.add_to(values)
     card = card_of(document, values, findings, merchant, needs_expiry=True)
     if isinstance(card, Problems):
         return card
     amount = _total(document, values, findings, merchant)
-    address = _address(find(document, _BILL_TO))
+    address = _address(brought.bill_to or find(document, _BILL_TO))
     is_token = find(document, _TOKENIZED) is not None
     command = _authorization(
         values, findings, merchant, now, card, amount, address, japan.sent_in(document, findings), is_token=is_token
     )
     kept = _kept(document, findings)
+    brought.keep_in(kept, values)
     if findings.errors or command is None:
         return findings.problems()
     return _request(Authorize, values, kept, findings, **command)
 
 
-def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | None:
-    """The same of a body that is as bodies usually are; None for every other, and where there is something to say."""
+def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | Usual | None:
+    """The same of a body that is as bodies usually are; None for every other, and where there is something to say.
+
+    A `Usual` is one whose tokens pay: look up what they stand for, and go on with `usual_with_tokens`.
+    """
     usual = _USUAL_AUTHORIZATION.read(body)
-    if usual is None:
+    if usual is None or "amount" not in usual.values:
         return None
+    has_tokens = stored.has_tokens(usual.document.paymentInformation)
+    if "pan" not in usual.values:
+        return usual if has_tokens else None
+    return None if has_tokens else _usual(usual, merchant, now, None)
+
+
+def usual_with_tokens(
+    usual: Usual, merchant: Merchant, now: datetime, brought: Supplied, tokens: Tokens
+) -> Request | None:
+    """The same of one whose tokens pay; None where there is something to say."""
+    brought.add_to(usual.values)
+    request = _usual(usual, merchant, now, brought.bill_to)
+    if request is None:
+        return None
+    kept = stored.naming(msgspec.json.decode(usual.particulars), tokens)
+    brought.keep_in(kept, usual.values)
+    return Request(replace(request.command, particulars=_encode(kept)), kept, request.echo)
+
+
+def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> Request | None:
+    """`bill_to` is an address that a token brings."""
     values, document, findings = usual.values, usual.document, Findings()
-    if "pan" not in values or "amount" not in values:
-        return None
     card = card_of(_NOTHING, values, findings, merchant, needs_expiry=True)
     amount = _amount(values, findings, merchant, _TOTAL)
-    bill_to = document.orderInformation.billTo
-    address = _NO_ADDRESS if bill_to is None else _address_of(bill_to)
+    sent_to = document.orderInformation.billTo
+    address = _address(bill_to) if sent_to is None else _address_of(sent_to)
     sent = None if usual.option is None else japan.Sent(usual.option)
     command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
     if findings.errors or command is None:
@@ -146,15 +175,7 @@ def increment(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return _request(
-        Increment,
-        values,
-        kept,
-        findings,
-        target=payment_id,
-        expects=expects,
-        amount=amount,
-    )
+    return _request(Increment, values, kept, findings, target=payment_id, expects=expects, amount=amount)
 
 
 def capture(
@@ -172,16 +193,7 @@ def capture(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return _request(
-        Capture,
-        values,
-        kept,
-        findings,
-        target=payment_id,
-        expects=expects,
-        amount=amount,
-        option=option,
-    )
+    return _request(Capture, values, kept, findings, target=payment_id, expects=expects, amount=amount, option=option)
 
 
 def refund(
@@ -235,14 +247,7 @@ def reversal(
     if findings.errors:
         return findings.problems()
     return _request(
-        Reverse,
-        values,
-        kept,
-        findings,
-        target=target,
-        expects=expects,
-        amount=amount,
-        by_transaction_id=timeout,
+        Reverse, values, kept, findings, target=target, expects=expects, amount=amount, by_transaction_id=timeout
     )
 
 
@@ -255,21 +260,16 @@ def void(
     kept = _kept(document, findings)
     if findings.errors:
         return findings.problems()
-    return _request(
-        Void,
-        values,
-        kept,
-        findings,
-        target=target,
-        expects=expects,
-        by_transaction_id=timeout,
-    )
+    return _request(Void, values, kept, findings, target=target, expects=expects, by_transaction_id=timeout)
 
 
-def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Request | Problems:
+def credit(
+    document: dict[str, object], merchant: Merchant, now: datetime, brought: Supplied = NOTHING_BROUGHT
+) -> Request | Problems:
     """POST /pts/v2/credits. `processingInformation.capture` means nothing here; the expiration date may be missing."""
     findings = Findings()
     values = _decode(fields.CREDIT, document, findings)
+    brought.add_to(values)
     card = card_of(document, values, findings, merchant, needs_expiry=False)
     if isinstance(card, Problems):
         return card
@@ -277,17 +277,10 @@ def credit(document: dict[str, object], merchant: Merchant, now: datetime) -> Re
     sent = japan.sent_in(document, findings)
     option = japan.option(sent, merchant, amount, card, now, findings, frozenset(), "credit")
     kept = _kept(document, findings)
+    brought.keep_in(kept, values)
     if findings.errors or card is None or amount is None:
         return findings.problems()
-    return _request(
-        Credit,
-        values,
-        kept,
-        findings,
-        amount=amount,
-        card=card,
-        option=option,
-    )
+    return _request(Credit, values, kept, findings, amount=amount, card=card, option=option)
 
 
 def merchants_id(document: dict[str, object]) -> str | None:
@@ -403,27 +396,54 @@ def _amount(values: Mapping[str, object], findings: Findings, merchant: Merchant
 
 def _flags(values: Mapping[str, object], *, is_retail: bool, has_postal_code: bool, is_token: bool) -> frozenset[str]:
     industry = str(values.get("industry", "")).lower()
-    indicator = values.get("auth_indicator")
-    initiator = str(values.get("initiator", "")).lower()
-    partial = values.get("partial")
+    return _flags_of(
+        industry if industry in _INDUSTRIES else "",  # what is remembered are words of ours only
+        values.get("auth_indicator"),
+        str(values.get("initiator", "")).lower() == "merchant",
+        values.get("partial"),
+        values.get("ignore_avs") is True,
+        values.get("ignore_cvn") is True,
+        "security_code" in values,
+        is_retail,
+        has_postal_code,
+        is_token,
+    )
+
+
+_INDUSTRIES: Final = frozenset({"lodging", "auto_rental", "transit"})
+
+
+@lru_cache(maxsize=512)
+def _flags_of(
+    industry: str,
+    indicator: object,
+    is_by_merchant: bool,
+    partial: object,
+    ignores_avs: bool,
+    ignores_cvn: bool,
+    has_code: bool,
+    is_retail: bool,
+    has_postal_code: bool,
+    is_token: bool,
+) -> frozenset[str]:
     flags = []
     if indicator == "0" or (indicator is None and industry in ("lodging", "auto_rental")):
         flags.append("pre")
     if partial is not None:
         flags.append("partial" if partial is True else "no-partial")
-    if values.get("ignore_avs") is True:
+    if ignores_avs:
         flags.append("ignore-avs")
-    if values.get("ignore_cvn") is True:
+    if ignores_cvn:
         flags.append("ignore-cvn")
     if has_postal_code:
         flags.append("avs-sent")
-    if "security_code" in values:
+    if has_code:
         flags.append("cvn-sent")
     if is_retail:
         flags.append("retail")
     if industry == "transit":
         flags.append("transit")
-    if initiator == "merchant":
+    if is_by_merchant:
         flags.append("merchant-initiated")
     if is_token:
         flags.append("network-token")

@@ -1,12 +1,11 @@
 """Stored cards: which tokens a payment names, what it takes from them, which ones it is to make. Pure.
 
-What a token stands for goes into the document where the request says nothing of its own, before anything is read of it:
-every rule for a card, an address, an amount is the same rule whoever brought the data.
+What a token stands for is read as if the request had said it, where it says nothing itself: every rule for a card, an
+address, an amount is the same rule whoever brought the data.
 """
 
 from collections.abc import Mapping
-from copy import copy
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -17,7 +16,7 @@ from kessai.dialects.cybersource.reasons import INVALID_DATA, REVIEWS
 from kessai.dialects.cybersource.token_members import PLACES
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import NOWHERE, FieldError, find
-from kessai.payment.card import Brand, Card
+from kessai.payment.card import Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
 
@@ -71,6 +70,32 @@ def named(document: Json) -> Named | Problems | None:
     return Named(ids, paths) if ids else None
 
 
+def has_tokens(paying: Any) -> bool:
+    """Whether `paymentInformation`, read as a usual one, names a token."""
+    return paying is not None and (
+        paying.customer is not None
+        or paying.paymentInstrument is not None
+        or paying.instrumentIdentifier is not None
+        or paying.shippingAddress is not None
+    )
+
+
+def named_in(paying: Any) -> Named | None:
+    """The same tokens of a usual `paymentInformation`; None where one of them cannot be an id."""
+    ids: dict[Kind, str] = {}
+    for kind, held in (
+        (Customer, paying.customer),
+        (PaymentInstrument, paying.paymentInstrument),
+        (ShippingAddress, paying.shippingAddress),
+        (InstrumentIdentifier, paying.instrumentIdentifier),
+    ):
+        if held is not None:
+            if held.id is None or len(held.id) > LONGEST_ID:
+                return None
+            ids[kind] = held.id
+    return Named(ids, {})
+
+
 # ---- what tokens stand for
 
 
@@ -83,31 +108,71 @@ class Tokens(Struct, frozen=True, kw_only=True):
     customer: Customer | None = None
 
 
-def filled(document: Json, tokens: Tokens, shown: Tokens, digits: str, expiry: str) -> dict[str, object]:
-    """A request with what its tokens stand for where it says nothing itself, and the ids of those that are `shown`.
+class Supplied(Struct, frozen=True, kw_only=True):
+    """What tokens bring to a request where it says nothing itself. It was read when they were made, and is as good."""
 
-    `digits` is the number behind the tokens, empty where the request brings its own; `expiry` is `YYYY-MM` or empty.
-    """
+    pan: Pan | None = None
+    """None where the request brings its own number; the expiry and type of the tokens are none of its then."""
+    expiry: Expiry | None = None
+    type: str | None = None
+    bill_to: dict[str, object] | None = None
+    ship_to: dict[str, object] | None = None
+
+    def add_to(self, values: dict[str, object]) -> None:
+        """Into the values that were read of the request, by their neutral names."""
+        if self.pan is None:
+            return
+        values.setdefault("pan", self.pan)
+        if self.expiry is not None and not ("month" in values or "year" in values):
+            values["month"], values["year"] = self.expiry.month, self.expiry.year
+        if self.type is not None:
+            values.setdefault("type", self.type)
+
+    def keep_in(self, kept: dict[str, object], values: Json) -> None:
+        """Into the members that are kept of the request."""
+        if self.pan is not None:
+            card = _object(_object(kept, "paymentInformation"), "card")
+            if self.expiry is not None and (values.get("month"), values.get("year")) == (
+                self.expiry.month,
+                self.expiry.year,
+            ):
+                card.setdefault("expirationMonth", f"{self.expiry.month:02d}")
+                card.setdefault("expirationYear", f"{self.expiry.year:04d}")
+            if self.type is not None and values.get("type") == self.type:
+                card.setdefault("type", self.type)
+        if self.bill_to is not None or self.ship_to is not None:
+            order = _object(kept, "orderInformation")
+            for name, address in (("billTo", self.bill_to), ("shipTo", self.ship_to)):
+                if address is not None:
+                    order.setdefault(name, address)
+
+
+NOTHING_BROUGHT: Final = Supplied()
+
+
+def supplied(tokens: Tokens, pan: Pan | None, expiry: str, *, has_bill_to: bool, has_ship_to: bool) -> Supplied:
+    """What tokens bring to a request. `pan` is the number behind them, None where the request brings its own; `expiry`
+    is `YYYY-MM` or empty; the others tell which addresses the request brings."""
+    owned = tokens.payment_instrument.document if tokens.payment_instrument is not None else {}
+    address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
+    year, _, month = expiry.partition("-")
+    kind = find(owned, ("card", "type"))
+    bill_to, ship_to = owned.get("billTo"), address.get("shipTo")
+    return Supplied(
+        pan=pan,
+        expiry=Expiry(int(year), int(month)) if month else None,
+        type=kind if isinstance(kind, str) and kind in _PAID_TYPES else None,
+        bill_to=bill_to if isinstance(bill_to, dict) and not has_bill_to else None,
+        ship_to=ship_to if isinstance(ship_to, dict) and not has_ship_to else None,
+    )
+
+
+def naming(document: Json, tokens: Tokens) -> dict[str, object]:
+    """A request with the ids of the tokens that pay."""
     whole = dict(document)
     paying = _object(whole, "paymentInformation")
-    card = _object(paying, "card")
-    owned = tokens.payment_instrument.document if tokens.payment_instrument is not None else {}
-    if digits:
-        card["number"] = digits
-        year, _, month = expiry.partition("-")
-        if month and not (card.get("expirationMonth") or card.get("expirationYear")):
-            card |= {"expirationMonth": month, "expirationYear": year}
-        kind = find(owned, ("card", "type"))
-        if isinstance(kind, str) and kind in _PAID_TYPES and not (card.get("type") or card.get("cardType")):
-            card["type"] = kind
-    for name, token in _members(shown).items():
-        paying[name] = {**_object(paying, name), "id": token.id}
-    order = _object(whole, "orderInformation")
-    address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
-    for name, kept in (("billTo", owned), ("shipTo", address)):
-        held = kept.get(name)
-        if isinstance(held, dict) and not order.get(name):
-            order[name] = held
+    for name, token in _members(tokens).items():
+        paying[name] = {"id": token.id}
     return whole
 
 
@@ -122,7 +187,7 @@ def _object(holder: dict[str, object], name: str) -> dict[str, object]:
         found = {}
     if not isinstance(found, dict):
         return {}
-    holder[name] = changed = copy(found)
+    holder[name] = changed = found.copy()
     return changed
 
 
@@ -186,13 +251,14 @@ def types_wanted(document: Json) -> frozenset[str] | Problems:
     return frozenset(map(str, types))
 
 
-def wanted(types: frozenset[str], document: Json, card: Card, owner: Customer | None) -> Wanted:
-    """`document` is the request with what its tokens stand for; `card` what it pays with."""
+def wanted(types: frozenset[str], document: Json, brought: Supplied, card: Card, owner: Customer | None) -> Wanted:
+    """`brought` is what the tokens of a request bring to it; `card` what it pays with."""
     order = document.get("orderInformation")
     addresses = order if isinstance(order, dict) else {}
+    bill_to, ship_to = addresses.get("billTo") or brought.bill_to, addresses.get("shipTo") or brought.ship_to
     buyer = find(document, ("buyerInformation", "merchantCustomerID"))
     buyer = buyer or find(document, ("buyerInformation", "merchantCustomerId"))
-    email = find(document, ("orderInformation", "billTo", "email"))
+    email = bill_to.get("email") if isinstance(bill_to, dict) else None
     expiry = card.expiry
     kept_card: dict[str, object] = {}
     if expiry is not None:
@@ -205,8 +271,8 @@ def wanted(types: frozenset[str], document: Json, card: Card, owner: Customer | 
         owner=owner,
         card=card,
         customer=_kept("customer", {"buyerInformation": {"merchantCustomerID": buyer, "email": email}}),
-        payment_instrument=_kept("payment instrument", {"card": kept_card, "billTo": addresses.get("billTo")}),
-        shipping_address=_kept("shipping address", {"shipTo": addresses.get("shipTo")}),
+        payment_instrument=_kept("payment instrument", {"card": kept_card, "billTo": bill_to}),
+        shipping_address=_kept("shipping address", {"shipTo": ship_to}),
         is_default_instrument=_is_default(document, INSTRUMENT),
         is_default_address=_is_default(document, ADDRESS),
     )

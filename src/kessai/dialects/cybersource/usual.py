@@ -25,10 +25,6 @@ Document = Any
 
 WALKED: Final = (
     "tokenInformation",
-    "paymentInformation.customer",
-    "paymentInformation.paymentInstrument",
-    "paymentInformation.instrumentIdentifier",
-    "paymentInformation.shippingAddress",
     "paymentInformation.legacyToken",
     "paymentInformation.tokenizedCard",
     "paymentInformation.bank",
@@ -78,16 +74,21 @@ class Reader:
 
 def _is_harmless(particulars: bytes) -> bool:
     """Whether every character of a document may be shown, and no text in it is what a PAN looks like."""
-    rest = particulars.translate(None, _PRINTABLE).decode()
-    if rest and not (rest.isprintable() or rest.replace("\u3000", "").isprintable()):
-        return False
-    if _LONG_NUMBER not in particulars.translate(_DIGITS_AS_ZERO):
+    kinds = particulars.translate(_KINDS)
+    if b"x" in kinds:
+        rest = particulars.translate(None, _PRINTABLE).decode()
+        if not (rest.isprintable() or rest.replace("\u3000", "").isprintable()):
+            return False
+    if _LONG_NUMBER not in kinds:
         return True
     return not any(map(looks_like_a_pan, members.DIGITS.findall(particulars.decode())))
 
 
 _PRINTABLE: Final = bytes(range(0x20, 0x7F))
-_DIGITS_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+_KINDS: Final = bytes(
+    ord("0") if byte in b"0123456789" else ord("a") if byte in _PRINTABLE else ord("x") for byte in range(256)
+)
+"""Every byte by its kind: `0` a digit, `a` any other that may be shown, `x` what has to be looked at."""
 _LONG_NUMBER: Final = b"0" * 13
 """No PAN is shorter."""
 
