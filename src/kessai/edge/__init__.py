@@ -308,7 +308,7 @@ class Edge:
         if found.row.kind is Kind.AUTHORIZE:
             usual = requests.usual_authorization(request.body, merchant, merchant.at(self._gateway.clock()))
             if isinstance(usual, Usual):
-                both = await self._paying.usual(merchant, usual, self._gateway.clock())
+                both = await self._paying.usual(merchant, usual, merchant.at(self._gateway.clock()))
                 decoded, stored = both if both is not None else (None, None)
             else:
                 decoded = usual
