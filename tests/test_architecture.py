@@ -61,16 +61,11 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
-<<<<<<< HEAD
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
     "limits, log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
     "transfers": "accounts, app, log, moving, parcels",
-=======
-    "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
-    "limits, log, metrics, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
->>>>>>> flex
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
     "transfers, verify",
