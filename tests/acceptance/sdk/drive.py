@@ -424,6 +424,16 @@ def network_tokens(shop: Shop) -> None:
     shop.token("after its end", api, "get_tokenized_card", tokenized_card_id=token)
 
 
+def contexts(shop: Shop) -> None:
+    """A capture context for card fields in a page: a text, no model."""
+    request = shop.sdk.models.GenerateCaptureContextRequest(
+        client_version="v2", target_origins=["https://shop.example"], allowed_card_networks=["VISA", "JCB"]
+    )
+    api = shop.sdk.MicroformIntegrationApi(shop.merchants["sandbox"])
+    text, status, _ = api.generate_capture_context(json.dumps(_without_none(request.to_dict())))
+    shop.noted["capture context"] = {"status": status, "answer": text}
+
+
 def secure(shop: Shop) -> None:
     """Over https as the client comes, with every authentication it knows."""
     for name in shop.merchants:
@@ -448,6 +458,7 @@ PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "tokens": everybodys_tokens,
     "stored": stored,
     "network tokens": network_tokens,
+    "contexts": contexts,
     "secure": secure,
     "distrust": distrust,
 }
