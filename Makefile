@@ -6,7 +6,7 @@ DATABASE ?=
 ARGS ?=
 
 # Debian packages without which tests would not run.
-SYSTEM_PACKAGES ?= postgresql
+SYSTEM_PACKAGES ?= postgresql nodejs npm chromium
 
 # What `make bench` measures, and with which Debian packages.
 BENCH_PACKAGES ?= wrk postgresql
@@ -42,6 +42,7 @@ test: ## Install what the tests need, then check everything (ARGS="-k capture" g
 	@sh scripts/setup.sh system $(SYSTEM_PACKAGES)
 	@sh scripts/setup.sh test
 	@sh scripts/setup.sh sdk
+	@sh scripts/setup.sh node
 	@exec sh scripts/check $(ARGS)
 
 check: ## Check everything with what is installed: lint, format, types, tests

@@ -5,6 +5,7 @@
 #   scripts/setup.sh test                  the same, and what the tests run with
 #   scripts/setup.sh bench                  .venv-bench: the same as base, in the fastest Python of this machine
 #   scripts/setup.sh sdk                   .venv-sdk: the official client, whose libraries must not meet ours
+#   scripts/setup.sh node                  tests/acceptance/node/node_modules: the official client for Node
 #   scripts/setup.sh lock                  .venv-lock: what `make lock` writes the lock files with
 #   scripts/setup.sh system [package ...]  Debian packages: installed as root, else named
 #
@@ -21,7 +22,7 @@ NEWEST_MINOR=14 # what the locked wheels were built for; a newer Python is taken
 CANDIDATES="python3 python3.14 python3.13 python3.12 python3.11 python"
 
 main() {
-    [ $# -gt 0 ] || fail "setup.sh expects base, test, bench, sdk, lock or system."
+    [ $# -gt 0 ] || fail "setup.sh expects base, test, bench, sdk, node, lock or system."
     what=$1
     shift
     case $what in
@@ -35,9 +36,10 @@ main() {
         install .venv-bench base pyproject.toml requirements/base.txt
         ;;
     sdk) install .venv-sdk sdk requirements/sdk-build.txt requirements/sdk.txt ;;
+    node) install_node ;;
     lock) install .venv-lock lock requirements/lock.txt ;;
     system) system_packages "$@" ;;
-    *) fail "setup.sh expects base, test, bench, sdk, lock or system, not '$what'." ;;
+    *) fail "setup.sh expects base, test, bench, sdk, node, lock or system, not '$what'." ;;
     esac
 }
 
@@ -74,6 +76,20 @@ install_sdk() {
     # Two of its distributions are published as source only; setuptools, installed just now, builds them.
     pip_install --only-binary=:all: --no-binary=cybersource-rest-client-python,pgpy \
         --no-build-isolation --use-pep517 --require-hashes -r requirements/sdk.txt
+}
+
+# Every package comes with the hash that the lock file names, and runs nothing of its own.
+install_node() {
+    folder=tests/acceptance/node
+    stamp=$folder/node_modules/.stamp
+    if cat "$folder/package.json" "$folder/package-lock.json" | cmp -s - "$stamp" 2>/dev/null; then
+        return
+    fi
+    command -v npm >/dev/null || fail "the tests need Node with npm: install them with 'apt install nodejs npm'."
+    say "Installing the official client for Node for the tests ..."
+    npm ci --prefix "$folder" --no-audit --no-fund --ignore-scripts --loglevel=error >"$folder/npm.log" 2>&1 ||
+        fail "npm failed: $(grep -v 'A complete log' "$folder/npm.log" | tail -n 1) (all of it: $folder/npm.log)"
+    cat "$folder/package.json" "$folder/package-lock.json" >"$stamp"
 }
 
 install_lock() {
@@ -186,6 +202,10 @@ minor() {
 system_packages() {
     missing=''
     for package in "$@"; do
+        case $package in # these also come from elsewhere, and then not beside Debian's
+        nodejs) ! command -v node >/dev/null || continue ;;
+        npm) ! command -v npm >/dev/null || continue ;;
+        esac
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
     done
     [ -n "$missing" ] || return 0

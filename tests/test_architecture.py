@@ -50,17 +50,25 @@ ROOMS: Final[Mapping[str, str]] = {
     "jobs": "claims, gateway, ids, ledger, log, outcomes, payment, storage",
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
+    "transients": "claims, dialects, ids, payment, storage, vault",
     "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, outcomes, payment, "
-    "sandbox, storage, tokenizer, tokens",
-    "tms": "accounts, claims, dialects, edge, ids, log, metrics, payment, storage, tokenizer, tokens",
+    "sandbox, storage, tokenizer, tokens, transients",
+    "networks": "log, payment, storage, tokenizer, tokens",
+    "tms": "accounts, claims, dialects, edge, envelopes, ids, log, metrics, payment, storage, tokenizer, tokens, "
+    "transients",
+    "flex": "accounts, dialects, edge, limits, log, metrics, transients",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, billing, clock, config, edge, gateway, health, ids, jobs, known_answers, limits, "
-    "log, metrics, payment, rotation, searches, storage, tms, tokenizer, vault",
+    "parcels": "",
+    "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
+    "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
+    "limits, log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
+    "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, verify",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
+    "transfers, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 
@@ -86,6 +94,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "clock": "msgspec",
     "edge": "msgspec",
     "envelopes": "joserfc, msgspec",
+    "flex": "msgspec",
     "gateway": "msgspec",
     "jobs": "msgspec",
     "ledger": "msgspec",
@@ -93,6 +102,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "known_answers": "tink",
     "messages": "cryptography, joserfc",
     "outcomes": "msgspec",
+    "moving": "joserfc, msgspec",
+    "parcels": "cryptography, joserfc, msgspec",
     "payment": "msgspec",
     "searches": "msgspec",
     "server": "httptools, uvicorn, uvloop",
@@ -102,6 +113,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "tms": "msgspec",
     "tokenizer": "msgspec",
     "tokens": "msgspec",
+    "transients": "cryptography, joserfc, msgspec",
     "vault": "tink",
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""

@@ -34,7 +34,7 @@ KEK = "5b" * 32
 SHOP = "kessai_sandbox"
 PLANTED = 3
 """Numbers among the tokens that a merchant of the sandbox begins with."""
-CARDS, SECRETS, _TOKENS = SEALED
+CARDS, SECRETS, _TOKENS, *_TRANSIENTS = SEALED
 
 pytestmark = pytest.mark.usefixtures("same_key")
 

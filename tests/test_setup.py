@@ -3,6 +3,7 @@
 No network: Pythons that are too old, incomplete or without a registry are small shell scripts found first in PATH.
 """
 
+import json
 import os
 import re
 import shutil
@@ -212,6 +213,50 @@ def test_missing_system_packages_are_installed_as_root(machine: Machine) -> None
     )
     assert done.stdout == "Installing two ...\n"
     assert done.stderr.splitlines()[-1].endswith("-y two")
+
+
+def _setup(machine: Machine, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", "scripts/setup.sh", *arguments],
+        cwd=machine.project,
+        env={"PATH": f"{machine.programs}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_node_from_elsewhere_is_not_installed_again(machine: Machine) -> None:
+    """Debian's package would not go beside it."""
+    machine.has("dpkg-query", "#!/bin/sh\nfalse\n")
+    machine.has("apt-get", "#!/bin/sh\nfalse\n")
+    for name in ("node", "npm"):
+        machine.has(name, "#!/bin/sh\n")
+    done = _setup(machine, "system", "nodejs", "npm")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_client_for_node_is_installed_once_and_by_its_lock_file(machine: Machine) -> None:
+    folder = machine.project / "tests/acceptance/node"
+    shutil.copytree(ROOT / "tests/acceptance/node", folder, ignore=shutil.ignore_patterns("node_modules"))
+    machine.has("npm", f'#!/bin/sh\nmkdir -p "$3/node_modules" && echo "$*" >>"{machine.calls}"\n')
+    assert _setup(machine, "node").stdout == "Installing the official client for Node for the tests ...\n"
+    assert _setup(machine, "node").stdout == ""
+    assert machine.calls.read_text().startswith(
+        "ci --prefix tests/acceptance/node --no-audit --no-fund --ignore-scripts"
+    )
+    machine.has("npm", "#!/bin/sh\necho npm error code EAI_AGAIN >&2\nfalse\n")
+    (folder / "package.json").write_text("{}")
+    assert _setup(machine, "node").stderr == (
+        "kessai: npm failed: npm error code EAI_AGAIN (all of it: tests/acceptance/node/npm.log)\n"
+    )
+
+
+def test_every_package_for_node_is_pinned_by_its_hash_and_by_no_host() -> None:
+    lock = json.loads((ROOT / "tests/acceptance/node/package-lock.json").read_text())
+    packages = [each for place, each in lock["packages"].items() if place]
+    assert len(packages) > 50
+    assert all(each["integrity"].startswith("sha512-") and "resolved" not in each for each in packages)
 
 
 def test_make_alone_lists_the_targets(machine: Machine) -> None:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kessai import accounts, backup, books, config, ids, rotation, story, verify
+from kessai import accounts, backup, books, config, ids, rotation, story, transfers, verify
 from kessai.accounts import Refused
 from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
@@ -279,6 +279,8 @@ ORDERS: Final[Mapping[str, Order]] = {
     "vault status": vault_status,
     "vault begin": vault_begin,
     "vault step": vault_step,
+    "vault pack": transfers.pack,
+    "vault unpack": transfers.unpack,
     "status": status,
     "merchant list": merchant_list,
     "merchant add": merchant_add,

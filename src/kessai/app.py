@@ -22,6 +22,7 @@ from kessai.clock import Clocks
 from kessai.config import Settings
 from kessai.edge import Edge
 from kessai.edge.paying import Paying
+from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
 from kessai.ids import Ids
@@ -32,6 +33,8 @@ from kessai.jobs.worker import Worker
 from kessai.limits import Limits
 from kessai.log import log
 from kessai.metrics import Metrics
+from kessai.moving import Mover
+from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.rotation import Rotation
 from kessai.searches import Searches, describe
@@ -44,6 +47,7 @@ from kessai.storage.subscriptions import Subscriptions
 from kessai.tms import seeds
 from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
+from kessai.transients import Transients
 from kessai.vault import KeyEncryptionKey, Vault
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
@@ -77,6 +81,7 @@ class House:
     accounts: Accounts
     gateway: Gateway
     tokenizer: Tokenizer
+    transients: Transients
     worker: Worker
     health: Health
     metrics: Metrics
@@ -88,6 +93,12 @@ class House:
 
     def edge(self) -> Edge:
         hosts = frozenset(host.lower() for host in self.settings.accepted_hosts) or None
+        limits = Limits(
+            self.metrics,
+            failures_per_s=self.settings.failures_per_s,
+            failures_burst=self.settings.failures_burst,
+            proxies=self.settings.trusted_proxies,
+        )
         return Edge(
             self.accounts,
             self.gateway,
@@ -96,15 +107,20 @@ class House:
             wall_clock=utc_now,
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
-            limits=Limits(
-                self.metrics,
-                failures_per_s=self.settings.failures_per_s,
-                failures_burst=self.settings.failures_burst,
-                proxies=self.settings.trusted_proxies,
-            ),
-            paying=Paying(self.tokenizer),
+            limits=limits,
+            paying=Paying(self.tokenizer, self.transients),
             services=(
-                TokenService(self.tokenizer, self.metrics, self.health.refuses_new_payments),
+                TokenService(
+                    self.tokenizer, self.transients, self.metrics, self.health.refuses_new_payments, self.worker.wake
+                ),
+                FlexService(
+                    self.transients,
+                    self.accounts,
+                    self.metrics,
+                    limits,
+                    public_url=self.settings.public_url,
+                    refuses_new=self.health.refuses_new_payments,
+                ),
                 Searches(self.gateway),
                 self.billing,
                 self.clocks,
@@ -113,6 +129,9 @@ class House:
 
     def rotation(self) -> Rotation:
         return Rotation(self.database, self.vault, self.accounts.keys, self.keep_up, self.clock)
+
+    def mover(self) -> Mover:
+        return Mover(self.database, self.tokenizer)
 
     async def keep_up(self) -> None:
         """Load what any process has changed of merchants and keys; say so once nothing is under way from before."""
@@ -230,6 +249,7 @@ async def _furnish(
         sealed=accounts.keys.sealed,
         may_begin=source.may_begin,
     )
+    transients = Transients(database=database, vault=ring, new_id=source.next, clock=clock, sealed=accounts.keys.sealed)
     accounts.welcome = partial(seeds.plant, tokenizer, database)
     for name in SANDBOX:
         account = accounts.find(name)
@@ -270,6 +290,7 @@ async def _furnish(
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
     worker.charge = charge
+    worker.tend = Networks(tokenizer).tend
     return House(
         folder=folder,
         settings=settings,
@@ -279,6 +300,7 @@ async def _furnish(
         accounts=accounts,
         gateway=gateway,
         tokenizer=tokenizer,
+        transients=transients,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
         worker=worker,

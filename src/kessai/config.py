@@ -27,6 +27,8 @@ MOST: Final = 86_400
 
 _ADDRESS: Final = re.compile(r"\S+:[0-9]{1,5}", re.ASCII)
 
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+", re.ASCII)
+
 
 class BadSetting(Exception):
     """A setting that is unknown or has an impossible value; the text is one sentence for the operator."""
@@ -54,6 +56,8 @@ class Settings:
     """The longest wait between two tries of a clean-up."""
     accepted_hosts: tuple[str, ...] = ()
     """Host names that signed requests may name; none given: every one."""
+    public_url: str = ""
+    """The origin (scheme, host, port) where browsers find this gateway; empty: where the merchant's server did."""
     failures_per_s: int = 10
     """Requests a second from one address that may fail to authenticate, on average; what is over it gets 429."""
     failures_burst: int = 100
@@ -110,6 +114,8 @@ def _value(name: str, value: object, known: Mapping[str, object]) -> object:
             if name == "log_level" and not fits:
                 raise ValueError
             if name == "acquirer" and value and not _ADDRESS.fullmatch(str(value)):
+                raise ValueError
+            if name == "public_url" and value and not _ORIGIN.fullmatch(str(value)):
                 raise ValueError
             if name == "database":
                 return database_url(str(value))

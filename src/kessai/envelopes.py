@@ -75,3 +75,15 @@ def _key_of(account: Account, kid: str) -> RSAKey | None:
     """The key registered for answers; else that of a certificate which the merchant signs with."""
     registered = account.answer_keys.get(kid) or account.keys.get(kid)
     return RSAKey.import_key(registered.public_key) if isinstance(registered, auth.Certificate) else None
+
+
+def to_merchant(account: Account, body: bytes, now: datetime) -> str | None:
+    """A text that only the merchant opens, encrypted to a key of its own; None where it has none.
+
+    The newest key for answers; else that of the newest certificate which it signs with.
+    """
+    for kid in (*reversed(account.answer_keys), *reversed(account.keys)):
+        key = _key_of(account, kid)
+        if key is not None:
+            return envelope.jose(body, kid, key, int(now.timestamp()))
+    return None

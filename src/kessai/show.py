@@ -159,6 +159,20 @@ def rotated(done: Result) -> RenderableType:
     )
 
 
+def exported(made: Result) -> RenderableType:
+    advice = "It opens with the recipient's private key alone. Compare the digest with the one that the import tells."
+    return Group(pairs(_with_counts(made)), Text(advice, style=_DOUBTFUL))
+
+
+def imported(made: Result) -> RenderableType:
+    return pairs(_with_counts(made))
+
+
+def _with_counts(made: Result) -> Result:
+    """Counts of tokens as rows of their own."""
+    return {**{name: value for name, value in made.items() if name != "tokens"}, **made["tokens"]}
+
+
 def backed_up(made: Result) -> RenderableType:
     advice = "It holds cards and secrets sealed, and not the key-encryption key: keep that key elsewhere, and keep it."
     return Group(pairs(made), Text(advice, style=_DOUBTFUL))

@@ -21,13 +21,14 @@ from kessai.storage.database import Database, Unavailable
 from kessai.storage.payments import Answer, Claim
 from kessai.storage.tokens import Tokens, ToldBefore, WriteTokens, commit
 from kessai.storage.writes import Conflict
-from kessai.tokens import identifiers
+from kessai.tokens import identifiers, network, provider
 from kessai.tokens.objects import (
     NOTHING,
     Customer,
     Document,
     InstrumentIdentifier,
     Missing,
+    NetworkToken,
     PaymentInstrument,
     ShippingAddress,
     State,
@@ -61,6 +62,20 @@ class Resolved(Struct, frozen=True, kw_only=True):
     """Its document has the billing address, in the words of the wire that it came over."""
     shipping_address: ShippingAddress | None = None
     customer: Customer | None = None
+
+
+class NetworkCard(Struct, frozen=True, kw_only=True):
+    """What pays in the place of a card's number: a network token, good for one payment."""
+
+    number: Pan
+    expiry: str
+    """`YYYY-MM`, its own."""
+    cryptogram: str
+    """Base64 of twenty bytes; for this payment only."""
+    eci: str
+    requestor: str
+    account_reference: str
+    token: NetworkToken
 
 
 class Unresolved(Struct, frozen=True):
@@ -162,6 +177,29 @@ class Tokenizer:
         """A new id of a token that is no card's."""
         return identifiers.opaque(self._random(16))
 
+    def new_network_token(self, instrument: InstrumentIdentifier, document: Document = NOTHING) -> NetworkToken:
+        """One that its network has not been asked for yet."""
+        return NetworkToken(
+            id=self.opaque(),
+            made=self.new_id(),
+            state=State.PENDING,
+            instrument=instrument.id,
+            document={"source": "ONFILE", **document},
+        )
+
+    async def provided(
+        self, merchant_id: str, token: NetworkToken, instrument: InstrumentIdentifier, month: str
+    ) -> NetworkToken:
+        """A pending network token as its network decides about it in a month (`YYYY-MM`)."""
+        card = self.number(merchant_id, instrument)
+        assert isinstance(card, Pan)
+        told = provider.provide(card, month, self._random(48))
+        sealed = None if isinstance(told, provider.Reason) else await self.seal(merchant_id, token.id, told.number)
+        return network.concluded(token, told, sealed, instrument, card)
+
+    def random(self, length_bytes: int) -> bytes:
+        return self._random(length_bytes)
+
     # ---- writing
 
     async def perform(
@@ -254,6 +292,35 @@ class Tokenizer:
             payment_instrument=chosen,
             shipping_address=address,
             customer=owner if isinstance(owner, Customer) else None,
+        )
+
+    async def pays_with(
+        self, merchant_id: str, instrument: InstrumentIdentifier, option: network.Option | None, month: str
+    ) -> NetworkCard | None:
+        """What pays in the place of a card's number, in a month (`YYYY-MM`, business time); None: the number itself.
+
+        Every call gives another cryptogram: one call for each authorization.
+        """
+        if instrument.document.get("type") != network.TYPE:
+            return None  # it was never enrolled: nothing to look for
+        token = await self.tokens.network_token_of(merchant_id, instrument.id)
+        return self.network_card(merchant_id, token) if token and network.pays(token, option, month) else None
+
+    def network_card(self, merchant_id: str, token: NetworkToken) -> NetworkCard:
+        """A network token with its number, and a cryptogram for one payment."""
+        assert token.sealed is not None, "a network token that does not stand has no number"
+        number = self.vault.open_number(merchant_id, token.id, token.sealed)
+        assert isinstance(number, Pan)
+        of = provider.provider_of(number.brand)
+        assert of is not None
+        return NetworkCard(
+            number=number,
+            expiry=token.expiry,
+            cryptogram=provider.cryptogram(self._random(20)),
+            eci=of.eci,
+            requestor=of.requestor,
+            account_reference=str(token.document["paymentAccountReference"]),
+            token=token,
         )
 
     def number(self, merchant_id: str, instrument: InstrumentIdentifier) -> Number:

@@ -41,9 +41,9 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @contextmanager
-def serving(folder: Path, url: str, logs: io.StringIO) -> Iterator[Service]:
+def serving(folder: Path, url: str, logs: io.StringIO, settings: str = SETTINGS) -> Iterator[Service]:
     """A gateway on a folder, and on the database of the URL where one is given."""
-    (folder / "kessai.toml").write_text(SETTINGS, "utf-8")
+    (folder / "kessai.toml").write_text(settings, "utf-8")
     clock = Clock()
     started: Future[tuple[House, asyncio.AbstractEventLoop, int]] = Future()
     stop = threading.Event()

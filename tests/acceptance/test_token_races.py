@@ -204,6 +204,7 @@ def test_anothers_tokens_are_like_those_that_nobody_was_given(service: Service, 
     till, address = service.till(), filed.add_address()
     theirs = [filed.customer, filed.card, address, filed.number]
     own = made(till.post(CUSTOMERS, {}))["id"]
+    picture = {"provider": "vts", "asset": "card-icon"}
     with nothing_moves(service, "request.refused"):
         for row in ROUTES:
             if "{" not in row.path:
@@ -215,8 +216,8 @@ def test_anothers_tokens_are_like_those_that_nobody_was_given(service: Service, 
                     continue
                 unknown = "7010000000099991111" if len(token) == 19 else "F" * 32
                 nobodys = unknown if customer != own else own
-                reply = till.call(row.method, row.path.format(customer=customer, id=token), document)
-                expected = till.call(row.method, row.path.format(customer=nobodys, id=unknown), document)
+                reply = till.call(row.method, row.path.format(customer=customer, id=token, **picture), document)
+                expected = till.call(row.method, row.path.format(customer=nobodys, id=unknown, **picture), document)
                 assert (reply.status, reply.body) == (expected.status, expected.body)
                 assert error(reply) == (404, "notFound")
     for name in ("defaultPaymentInstrument", "defaultShippingAddress"):

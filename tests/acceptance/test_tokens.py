@@ -499,8 +499,8 @@ def test_after_one_that_fails_no_more_are_made(shop: Client) -> None:
     assert second["errors"][0]["type"] == "invalidFields"
     assert shop.call("GET", f"{CUSTOMERS}/{first['id']}").status == 200
     assert error(shop.post("/tms/v2/tokenize", {})) == (400, "missingFields")
-    later = {"tokenInformation": {"transientTokenJwt": "x.y.z"}}
-    assert error(shop.post("/tms/v2/tokenize", later)) == (400, "unsupportedFields")
+    later = {"tokenInformation": {"transientTokenJwt": "x.y.z", "instrumentIdentifier": {}}}
+    assert error(shop.post("/tms/v2/tokenize", later)) == (400, "invalidFields")
 
 
 # ---- headers
@@ -535,7 +535,7 @@ def test_a_profile_is_the_merchants_own_or_unknown(service: Service, shop: Clien
 def test_what_is_no_document(shop: Client) -> None:
     for row in ROUTES:
         if row.method in ("POST", "PATCH"):
-            path = row.path.format(customer="A" * 32, id="B" * 32)
+            path = row.path.format(customer="A" * 32, id="B" * 32, provider="vts", asset="card-icon")
             reply = shop.call(row.method, path, body=b"[")
             assert error(reply) == (400, "invalidRequest")
             assert reply.json["errors"][0]["message"] == "Invalid HTTP Body"

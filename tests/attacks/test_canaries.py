@@ -22,9 +22,11 @@ import pytest
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.dialects.cybersource import token_routes
 from kessai.dialects.cybersource.auth import SharedSecret, sign
+from kessai.payment.card import Pan
 from kessai.payment.lifecycle import Operation
 from kessai.storage.compact import unpack
 from kessai.storage.sqlite import connect
+from kessai.tokens.objects import NetworkToken
 from tests import commands, postgres
 from tests.acceptance.client import Client, Json, Service, amount_of, changed, payment, reversal_of
 from tests.acceptance.test_authentication import PATH
@@ -95,8 +97,11 @@ def _through_every_token(till: Client) -> None:
         for row in token_routes.ROUTES if digits != ACCOUNT else ():  # a log of paths knows no account by its looks
             body = document | {"shipTo": named["billTo"]} | named if row.method in ("POST", "PATCH") else None
             for token in (digits, f"{number}?number={digits}"):
-                till.call(row.method, row.path.format(customer=customer, id=token), body, {"profile-id": digits * 2})
-                till.call(row.method, row.path.format(customer=customer, id=token), body, {"if-match": digits})
+                path = row.path.format(customer=customer, id=token, provider="vts", asset=digits)
+                till.call(row.method, path, body, {"profile-id": digits * 2})
+                till.call(row.method, path, body, {"if-match": digits})
+        if digits != ACCOUNT:
+            _through_network_tokens(till, digits, document)
         wrong = digits[:-1] + str((int(digits[-1]) + 1) % 10)
         till.post("/tms/v1/instrumentidentifiers", {"card": {"number": f"{digits} {wrong}"}})
         till.call("POST", "/tms/v1/instrumentidentifiers", body=f'{{"card":{{"number":"{digits}"'.encode())
@@ -123,6 +128,22 @@ def _through_stored_cards(till: Client) -> None:
         for name in ("customer", "paymentInstrument", "instrumentIdentifier", "shippingAddress", "legacyToken"):
             till.pay({**named, "paymentInformation": {name: {"id": digits}}})
             till.credit({**named, "paymentInformation": {name: {"id": int(digits)}}})
+
+
+def _through_network_tokens(till: Client, digits: str, document: Json) -> None:
+    """A card gets a network token, which is read, paid with in every way, suspended and taken up again."""
+    named = {"consumerId": digits, "accountReferenceId": digits, "type": digits, "cryptogram": digits}
+    card = till.post("/tms/v2/tokenized-cards", document | named, Idempotency_Key=f"network-{digits[-4:]}").json
+    number, place = card["instrumentIdentifier"]["id"], f"/tms/v2/tokenized-cards/{card['id']}"
+    till.post(f"/tms/v1/instrumentidentifiers/{number}/enrollment", document | {"type": "enrollable card"})
+    till.call("GET", f"/tms/v1/instrumentidentifiers/{number}")
+    for asked in ({}, {"paymentCredentialType": "NETWORK_TOKEN", "clientCorrelationId": digits}):
+        till.post(f"/tms/v2/tokens/{number}/payment-credentials", asked)
+    for state in ("SUSPENDED", "ACTIVE"):
+        till.post(f"{place}/issuer-life-cycle-event-simulations", {"state": state, "card": {"last4": digits}})
+        till.post(f"{place}/issuer-life-cycle-event-simulations", {"state": state})
+        till.call("GET", place)
+    till.post(f"{place}/delete", {"reason": {"code": digits, "description": digits}})
 
 
 def _unpacked(values: Iterable[object]) -> bytes:
@@ -156,7 +177,9 @@ def places(service: Service) -> Places:
 
     service.http.event_hooks = {"response": [keep]}
     try:
-        till = service.till()
+        till, accounts, now = service.till(), service.house.accounts, service.house.clock()
+        key = service.run(accounts.messages.key_store(till.merchant, "secret", now)).certificate
+        service.run(accounts.add_answer_key(till.merchant, now, key, "canaries"))
         through_everything(till)
         _through_every_scenario(till)
         _through_every_token(till)
@@ -211,6 +234,24 @@ def test_the_search_looks_where_something_is(service: Service, places: Places) -
 def test_no_card_number_is_found_in_any_form(places: Places, digits: str) -> None:
     """T-19, A-67, P7."""
     assert _hits(places, digits) == []
+
+
+def test_no_number_of_a_network_token_is_found_in_any_form(service: Service, places: Places) -> None:
+    """T-19: they are sealed as a card's are, and told to the merchant's own key alone."""
+    make = service.house.tokenizer
+    wanted = "SELECT merchant_id, id FROM tokens WHERE kind = 'network token' AND state = 'ACTIVE'"
+
+    async def number_of(merchant: str, token_id: str) -> str:
+        token = await make.tokens.network_token(merchant, token_id)
+        assert isinstance(token, NetworkToken)
+        return make.network_card(merchant, token).number.digits
+
+    numbers = [service.run(number_of(*row)) for row in rows(service, wanted)]
+    assert len(numbers) > 2
+    assert b"application/jose" in places["answers"]
+    for digits in numbers:
+        assert Pan(digits).masked().encode() in places["answers"]
+        assert _hits(places, digits) == []
 
 
 def test_no_security_code_and_no_track_is_found(places: Places) -> None:

@@ -26,6 +26,7 @@ from tests.attacks.harm import FAILED, is_refused, nothing_moves, rows
 NAMED = [row for row in ROUTES if "{id}" in row.path]
 KINDS = ("payments", "sales", "captures", "refunds", "credits", "reversals", "voids", "increments", "declines")
 EVERY: list[Row | token_routes.Row] = [*ROUTES, *token_routes.ROUTES]
+PICTURE = {"provider": "vts", "asset": "card-icon"}
 BODY: Json = amount_of("1.00") | reversal_of("1.00", currency="USD")
 NOBODYS = {"clientReferenceInformation": {"transactionId": "nobody's"}}
 
@@ -104,7 +105,9 @@ def test_a_revoked_credential_opens_nothing(
         service.run(service.house.accounts.revoke_key("revoked_here", key, service.house.clock()))
     with nothing_moves(service, "authentication.failed"):
         for identifier in (theirs["payments"], UNKNOWN):
-            reply = till.call(row.method, row.path.format(id=identifier, customer=identifier), _document(row))
+            reply = till.call(
+                row.method, row.path.format(id=identifier, customer=identifier, **PICTURE), _document(row)
+            )
             assert (reply.status, reply.body) == (401, FAILED)
 
 
@@ -113,7 +116,7 @@ def test_a_foreign_credential_opens_nothing(
     service: Service, till: Client, vpc: Client, theirs: dict[str, str], row: Row | token_routes.Row
 ) -> None:
     """T-20, A-2, A-22: our key over the other's merchant id."""
-    path = row.path.format(id=theirs["payments"], customer=theirs["payments"])
+    path = row.path.format(id=theirs["payments"], customer=theirs["payments"], **PICTURE)
     body = b"{}" if row.method in ("POST", "PATCH") else b""
     with nothing_moves(service, "authentication.failed"):
         headers = till.signed(row.method, path, body) | {"content-type": "application/json"}

@@ -1,7 +1,8 @@
 """What a merchant does about plans and subscriptions with the official client, inside the client's own environment.
 
-Not part of the tests' process: it runs under `.venv-sdk/bin/python`, reads `{"configuration", "customer", "start"}` as
-JSON from standard input, makes every call with the client's own models and writes what came back as one JSON document.
+Not part of the tests' process: it runs under `.venv-sdk/bin/python`, reads `{"configuration", "customer", "start"}` by
+name as JSON from standard input, makes every call with the client's own models, for one name after the other, and
+writes what came back as one JSON document.
 """
 
 import json
@@ -114,9 +115,12 @@ def main() -> None:
     warnings.simplefilter("ignore")  # importing the client warns of pkg_resources
     import CyberSource  # type: ignore[import-not-found]  # lives in the client's environment
 
-    shop = Merchant(CyberSource, orders["configuration"])
-    play(shop, orders["customer"], orders["start"])
-    json.dump(shop.noted, sys.stdout)
+    noted = {}
+    for name, order in orders.items():
+        shop = Merchant(CyberSource, order["configuration"])
+        play(shop, order["customer"], order["start"])
+        noted[name] = shop.noted
+    json.dump(noted, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """The official client drives plans and subscriptions, unmodified: every call is understood, and nothing is lost."""
 
-import base64
 import json
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.acceptance.client import Service
-from tests.recurring.shop import Shop
+from tests.acceptance.sdk.conftest import HTTP_SIGNATURE, JWT_BY_SECRET, encrypting, key_store
+from tests.recurring.shop import file_customer
 
 Json = dict[str, Any]
 ROOT: Final = Path(__file__).parents[2]
@@ -37,34 +38,59 @@ STATUSES: Final = {
 }
 
 
-def test_the_official_client_is_understood_and_understands(service: Service, tmp_path: Path) -> None:
+async def configurations(service: Service, folder: Path) -> dict[str, Json]:
+    """A merchant for each authentication, as the client has to be configured for it."""
+    found: dict[str, Json] = {}
+    accounts, now = service.house.accounts, datetime.now(UTC)
+    for authentication, scheme in (("signature", HTTP_SIGNATURE), ("secret", JWT_BY_SECRET)):
+        shown = await accounts.add(_name(authentication, service), "sandbox", now)
+        keys = {"merchant_keyid": shown["key_id"], "merchant_secretkey": shown["shared_secret"]}
+        found[authentication] = {"merchantid": _name(authentication, service), **scheme, **keys}
+    certificate, found["certificate"] = key_store(_name("certificate", service), folder / "certificate", now)
+    await accounts.add(_name("certificate", service), "sandbox", now, certificate=certificate)
+    name = _name("encrypted", service)
+    await accounts.add(name, "sandbox", now)
+    found["encrypted"] = await encrypting(accounts, name, folder / "encrypted", now)
+    address = f"127.0.0.1:{service.port}"
+    place = {"run_environment": address, "IntermediateHost": f"http://{address}"}
+    return {authentication: configuration | place for authentication, configuration in found.items()}
+
+
+def _name(authentication: str, service: Service) -> str:
+    return f"client_{authentication}_{service.port}"
+
+
+@pytest.fixture(scope="module")
+def played(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Json:
+    """What came of every call, by authentication and name."""
+    folder = tmp_path_factory.mktemp("client")
     python = ROOT / ".venv-sdk" / "bin" / "python"
     if not python.exists():
         pytest.fail(f"the official client is not installed: there is no {python}; `make test` makes it", pytrace=False)
-    name = f"client_{service.port}"
-    shop = Shop(service.merchant(name))
-    key_id, secret = service.secrets[name]
-    address = f"127.0.0.1:{service.port}"
-    configuration = {
-        "authentication_type": "http_signature",
-        "merchantid": name,
-        "merchant_keyid": key_id,
-        "merchant_secretkey": base64.b64encode(secret).decode(),
-        "run_environment": address,
-        "IntermediateHost": f"http://{address}",
-    }
-    orders = {"configuration": configuration, "customer": shop.customer(), "start": shop.today()}
+    orders = {}
+    for authentication, configuration in service.run(configurations(service, folder)).items():
+        orders[authentication] = {
+            "configuration": configuration,
+            "customer": service.run(file_customer(service.house, _name(authentication, service))),
+            "start": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
     done = subprocess.run(
         [python, "-I", Path(__file__).with_name("drive.py")],
         input=json.dumps(orders),
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         timeout=60,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    noted: dict[str, Json] = json.loads(done.stdout)
+    answers: Json = json.loads(done.stdout)
+    return answers
+
+
+@pytest.mark.parametrize("authentication", ["signature", "secret", "certificate", "encrypted"])
+def test_the_official_client_is_understood_and_understands(played: Json, authentication: str) -> None:
+    noted: dict[str, Json] = played[authentication]
     assert {call: found["status"] for call, found in noted.items()} == STATUSES, noted
     lost = {path for found in noted.values() for path in found.get("lost", ()) if not path.startswith("_links.")}
     assert lost == set(), "the client has one model for every kind of link, and no place for most of them"

@@ -14,6 +14,7 @@ REFERENCE: Final[Mapping[str, str]] = {
     "merchants": "copied to every machine, changed rarely (R-35)",
     "nodes": "who is alive: a row per process (R-32)",
     "message_keys": "the installation's own pair for encrypted messages, copied to every machine (R-35)",
+    "flex_keys": "the installation's own keys for cards from browsers, copied to every machine (R-35)",
     "changes": "one row that counts changes of the merchants (R-35)",
 }
 """Tables that are nobody's rows, and why."""

@@ -11,7 +11,7 @@ of a request among sixty-four, and adds a few microseconds to a lone one.
 import re
 from asyncio import sleep
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from typing import Final, Protocol
@@ -24,7 +24,7 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, auth, details, requests
+from kessai.dialects.cybersource import answers, auth, details, flex, requests
 from kessai.dialects.cybersource.envelope import is_sealed
 from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
@@ -36,6 +36,7 @@ from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
 from kessai.edge.paying import Paying, Stored, canonical, encoded
+from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway
 from kessai.limits import Limits, refused
@@ -85,6 +86,13 @@ class Handler(Struct, frozen=True):
     """Called instead where it is there: with the claims of the signature, for its commit. May raise `Repeated`."""
 
 
+class Public(Struct, frozen=True):
+    """What answers a route that is open to everybody: it has to find out itself for whom it works."""
+
+    name: str
+    answer: Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
 class Repeated(Exception):
     """A signed request was sent before, and may not be performed or answered again (R-52)."""
 
@@ -97,7 +105,7 @@ class Service(Protocol):
         """The first steps of its paths, such as `tms`."""
         ...
 
-    def match(self, method: str, path: str) -> Handler | frozenset[str]:
+    def match(self, method: str, path: str) -> Handler | Public | frozenset[str]:
         """What answers a request; else the methods that its path knows: none for a path that is unknown."""
         ...
 
@@ -140,12 +148,12 @@ class Edge:
         correlation = correlation_of(request)
         logging.correlation.set(correlation)
         begun = monotonic()
-        found: Match | Handler | frozenset[str] = match(request.method, request.path)
+        found: Match | Handler | Public | frozenset[str] = match(request.method, request.path)
         if type(found) is Match:
             kind = _METRICS[found.row.kind]
         else:
             found = found or self._of_service(request)
-            kind = found.name if isinstance(found, Handler) else "unknown"
+            kind = found.name if isinstance(found, Handler | Public) else "unknown"
         try:
             response = await self._answer(request, found, str(scope["scheme"]), correlation)
         except Exception as error:
@@ -168,15 +176,17 @@ class Edge:
         log("request.fault", level="error", error=type(error).__name__, traceback=logging.traceback_of(error))
         return self._failure(SYSTEM_ERROR if request.method == "GET" else SERVER_TIMEOUT)
 
-    def _of_service(self, request: HttpRequest) -> Handler | frozenset[str]:
+    def _of_service(self, request: HttpRequest) -> Handler | Public | frozenset[str]:
         service = self._services.get(request.path.lstrip("/").partition("/")[0])
         return service.match(request.method, request.path) if service is not None else frozenset()
 
     async def _answer(
-        self, request: HttpRequest, found: Match | Handler | frozenset[str], scheme: str, correlation: str
+        self, request: HttpRequest, found: Match | Handler | Public | frozenset[str], scheme: str, correlation: str
     ) -> HttpResponse:
         if isinstance(found, frozenset):
             return not_routed(found)
+        if isinstance(found, Public):
+            return await found.answer(request)
         known = self._authenticate(request)
         if isinstance(known, HttpResponse):
             return known
@@ -237,7 +247,7 @@ class Edge:
         if request.method not in ("POST", "PUT", "PATCH"):  # clients send the others again by themselves
             return Known(account, (), wanted(claimed))
         return Known(
-            account, _repeated(account.merchant, claimed, verified, request, now, self._window_s), wanted(claimed)
+            account, repeated(account.merchant, claimed, verified, request, now, self._window_s), wanted(claimed)
         )
 
     def _unauthorized(
@@ -296,9 +306,9 @@ class Edge:
         decoded: Request | Problems | Refusal | None = None
         stored: Stored | Problems | None = None
         if found.row.kind is Kind.AUTHORIZE:
-            usual = requests.usual_authorization(request.body, merchant, self._gateway.clock())
+            usual = requests.usual_authorization(request.body, merchant, merchant.at(self._gateway.clock()))
             if isinstance(usual, Usual):
-                both = await self._paying.usual(merchant, usual, self._gateway.clock())
+                both = await self._paying.usual(merchant, usual, merchant.at(self._gateway.clock()))
                 decoded, stored = both if both is not None else (None, None)
             else:
                 decoded = usual
@@ -339,6 +349,8 @@ class Edge:
             return encoded(decoded, decoded.echo, payment, transaction)
 
         claims = signature if key is None else (key, *signature)
+        if cards is not None and cards.claim is not None:
+            claims += (cards.claim,)
         circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims, attach=maker)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         return self._answered(account, operation, answer, request.body)
@@ -447,10 +459,12 @@ class Edge:
         word = of_refusal(operation, refusal)
         name = _REFUSED_FIELDS.get(refusal)
         problems = None
-        if name:
+        if name or refusal is Refusal.TRANSIENT_SPENT:
             document = parse(body)
             assert not isinstance(document, Malformed), "a request that is malformed was decoded"
-            problems = Problems(word, (FieldError(place_of(operation.value, name, document)),))
+            transient = flex.named(document)
+            place = place_of(operation.value, name, document) if name else transient[0] if transient else ""
+            problems = Problems(word, (FieldError(place),))
         return self._failure(word, problems, explanation=refusal.value)
 
     def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:
@@ -473,23 +487,3 @@ _REFUSED_FIELDS: Final = {
     Refusal.OTHER_CARD: "pan",
 }
 """Refusals that are about one field, by its neutral name."""
-
-
-def _repeated(
-    merchant: Merchant,
-    claimed: auth.Claim,
-    verified: auth.Verified,
-    request: HttpRequest,
-    now: datetime,
-    window_s: int,
-) -> tuple[Claim, ...]:
-    """The claim by which the exact repeat of a signed request is told (R-52); a jti is always claimed (R-51)."""
-    wanted = merchant.exact_repeat
-    if wanted == "allow" and not claimed.is_for_once:
-        return ()
-    since = ids.first_of(now - timedelta(seconds=2 * window_s + 60))
-    named = f"{verified.key_id}\n{verified.replay_id}"
-    bound = bound_to(merchant.id, f"{request.method} {request.target}\n".encode() + claimed.parts.signature)
-    taken = None if wanted == "answer" else Refusal.REPEATED
-    claim = claim_of("signature", named, request=bound, since=since, taken=taken)
-    return (replace(claim, other=Refusal.REPEATED),)

@@ -17,21 +17,22 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.dialects.cybersource import agreements, answers, members, requests, stored
+from kessai.dialects.cybersource import agreements, answers, flex, members, requests, stored
 from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
+from kessai.dialects.cybersource.reasons import INVALID_DATA
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.stored import Supplied, Tokens, Wanted
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
-from kessai.dialects.table import find
+from kessai.dialects.table import FieldError, find
 from kessai.outcomes import Attached
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Card, Pan
 from kessai.payment.credit import Credit
-from kessai.payment.lifecycle import Payment, Transaction
+from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
-from kessai.storage.payments import Answer
+from kessai.storage.payments import Answer, Claim
 from kessai.tokenizer import Tokenizer, Unresolved
 from kessai.tokens import rules
 from kessai.tokens.objects import (
@@ -42,6 +43,7 @@ from kessai.tokens.objects import (
     ShippingAddress,
 )
 from kessai.tokens.rules import Changes
+from kessai.transients import Transients
 
 Json = Mapping[str, object]
 canonical: Final = msgspec.json.Encoder(order="sorted")
@@ -63,6 +65,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     tokens: Tokens
     types: frozenset[str]
     """The kinds of tokens that it is to make."""
+    claim: Claim | None = None
+    """Of the transient token that pays: it goes with commit 1."""
 
     @property
     def has_tokens(self) -> bool:
@@ -75,11 +79,26 @@ _NO_TOKENS: Final = Tokens()
 class Paying:
     """What the edge asks of the tokenizer."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, transients: Transients) -> None:
         self._make = tokenizer
+        self._transients = transients
 
     async def look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
         """None for a request that neither names a token nor makes one."""
+        named = flex.named(document)
+        if named is None:
+            return await self._look_up(merchant, document)
+        spent = await self._transients.spend(merchant.id, named[1])
+        if isinstance(spent, Refusal):
+            return Problems(INVALID_DATA, (FieldError(named[0]),))
+        whole = flex.filled(document, spent.card)
+        found = await self._look_up(merchant, whole)
+        if isinstance(found, Problems):
+            return found
+        found = found or Stored(document=whole, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=frozenset())
+        return replace(found, claim=spent.claim)
+
+    async def _look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
         named = stored.named(document)
         types = stored.types_wanted(document)
         if isinstance(named, Problems) or isinstance(types, Problems):
@@ -163,6 +182,8 @@ class Paying:
         document = parse(body)
         assert not isinstance(document, Malformed), "a request that is malformed was decoded"
         asked = canonical.encode(members.keep(document)[0])
+        transient = flex.named(document)
+        asked += transient[1].encode() if transient is not None else b""
         for path in _NUMBERS:
             number = text_of(find(document, path))
             with suppress(ValueError):

@@ -1,4 +1,5 @@
-"""Forgetting: claims whose window has passed, so that the memory of retries does not grow for ever (R-10)."""
+"""Forgetting: claims whose window has passed, so that the memory of retries does not grow for ever (R-10); and cards
+that came from a browser and are not needed any more."""
 
 from datetime import timedelta
 
@@ -6,6 +7,7 @@ from kessai import ids
 from kessai.claims import KEYS_KEPT
 from kessai.gateway import Gateway
 from kessai.payment.merchant import Merchant
+from kessai.storage.flex import PurgeTransients, first_expiry
 from kessai.storage.subscriptions import PurgeKept, Subscriptions
 from kessai.storage.tokens import PurgeAnswers, oldest_answer
 from kessai.storage.writes import PurgeClaims
@@ -19,6 +21,9 @@ async def forget(gateway: Gateway, merchant: Merchant, after: bytes) -> bytes:
 
     The key to go on from; empty where the end was reached, which is also where to begin.
     """
+    expiry, now = await first_expiry(gateway.database, merchant.id), gateway.clock()
+    if expiry is not None and expiry <= now:
+        await gateway.database.write(PurgeTransients(merchant.id, now))
     page = await gateway.payments.claims(merchant.id, after, PAGE)
     terms = merchant.terms
     longest = max(

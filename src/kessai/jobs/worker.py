@@ -53,6 +53,8 @@ class Worker:
         self._next_round = 0.0
         self.charge: Callable[[Merchant], Awaitable[object]] = _nothing
         """Charges what subscriptions of a merchant say is due."""
+        self.tend: Callable[[Merchant], Awaitable[object]] = _nothing
+        """Does what networks and issuers have told of a merchant's tokens."""
 
     @property
     def is_stopping(self) -> bool:
@@ -127,16 +129,20 @@ class Worker:
                     await self._attempt(merchant, job, until)
 
     async def _charge(self) -> None:
-        """Charge what is due, beside everything else: a slow acquirer must not keep clean-ups waiting."""
+        """Charge what is due, beside everything else: a slow acquirer must not keep clean-ups waiting.
+
+        Tokens are tended first: a card that was renewed is charged as it is now.
+        """
         while not self._stopping:
             self._may_charge.clear()
             for merchant in self._merchants():
-                if self._stopping:
-                    return
-                try:
-                    await self.charge(merchant)
-                except Exception as error:  # one merchant's trouble is not the others'
-                    log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+                for do in (self.tend, self.charge):
+                    if self._stopping:
+                        return
+                    try:
+                        await do(merchant)
+                    except Exception as error:  # one merchant's trouble is not the others'
+                        log("worker.fault", level="error", merchant=merchant.id, error=type(error).__name__)
             await self._idle(self._may_charge)
 
     def _now(self) -> datetime:
@@ -193,4 +199,4 @@ class Worker:
 
 
 async def _nothing(_merchant: Merchant) -> None:
-    """Until somebody says how subscriptions are charged."""
+    """Until somebody says what is done."""

@@ -218,7 +218,10 @@ class AccountNumber(Secret):
 
 
 class SecurityCode(Secret):
-    """A CVV, CVC, CID. Lives for one exchange; nothing may store, hash or queue it (PCI DSS 3.3.1)."""
+    """A CVV, CVC, CID. Lives for one exchange; nothing may store, hash or queue it (PCI DSS 3.3.1).
+
+    But for `transients`, which keeps it for minutes before its exchange, blinded and sealed (PCI DSS 3.3.2).
+    """
 
     __slots__ = ()
 

@@ -119,6 +119,8 @@ class Refusal(Word):
     OUTCOME_UNKNOWN = "the outcome of the first request with this key is not known"
     KEY_REUSED = "the key was used before for another request"
     REPEATED = "this signed request was sent before"
+    TRANSIENT_SPENT = "the transient token was used before"
+    TRANSIENT_UNKNOWN = "there is no such transient token of this merchant, or its time has passed"
 
 
 class Approved(Struct, frozen=True, kw_only=True):

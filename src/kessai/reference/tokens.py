@@ -2,6 +2,8 @@
 
 from kessai.dialects.cybersource import token_faults, token_members, token_routes
 from kessai.reference.parts import code, table
+from kessai.tokens.provider import REFUSED
+from kessai.tokens.updates import NOTICES
 
 
 def print_token_routes() -> str:
@@ -26,3 +28,13 @@ def print_token_card_types() -> str:
 def print_token_errors() -> str:
     rows = ((when, each.http, code(each.type), each.message) for when, each in token_faults.FAULTS.items())
     return table(("When", "HTTP", "`type`", "`message`"), rows)
+
+
+def print_network_refusals() -> str:
+    rows = ((f"{prefix}…", "`UNPROVISIONED`", code(reason.value)) for prefix, reason in REFUSED.items())
+    return table(("Card number", "State", "`reason`"), rows)
+
+
+def print_card_notices() -> str:
+    rows = ((f"{prefix}…", notice.name.lower(), notice.value) for prefix, notice in NOTICES.items())
+    return table(("Card number", "Notice", "What it says"), rows)

@@ -8,6 +8,7 @@ from typing import Final
 from kessai.dialects.cybersource import (
     answers,
     auth,
+    flex,
     japan,
     members,
     moments,
@@ -46,6 +47,17 @@ def print_search_routes() -> str:
         ("Method", "Path", "What it asks for", "Success"),
         ((code(method), code(path), asked, status) for method, path, asked, status in searches.ROUTES),
     )
+
+
+def print_flex_routes() -> str:
+    return table(
+        ("Method", "Path", "What it asks for", "How the sender is known", "Success"),
+        ((code(method), code(path), asked, known, status) for method, path, asked, known, status in flex.ROUTES),
+    )
+
+
+def print_card_networks() -> str:
+    return table(("Word", "Brand"), ((code(word), brand.value) for word, brand in flex.NETWORKS.items()))
 
 
 def print_searchable() -> str:

@@ -274,6 +274,9 @@ CREATE INDEX tokens_of_customer ON tokens (merchant_id, customer, kind, made)
 CREATE INDEX tokens_of_instrument ON tokens (merchant_id, instrument, made)
     WHERE instrument IS NOT NULL AND deleted_at IS NULL;
 
+-- Network tokens that were asked for: few at any time, looked for often.
+CREATE INDEX tokens_pending ON tokens (merchant_id, made) WHERE state = 'PENDING' AND deleted_at IS NULL;
+
 -- What requests were told that are no transactions; a claim leads to it.
 CREATE TABLE answers (
     merchant_id TEXT NOT NULL,
@@ -343,3 +346,24 @@ CREATE TABLE searches (
 );
 
 CREATE INDEX searches_unsaved ON searches (merchant_id, created_at) WHERE is_saved = 0;
+
+CREATE TABLE flex_keys (
+    id TEXT NOT NULL PRIMARY KEY,
+    purpose TEXT NOT NULL,
+    sealed BYTEA NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+CREATE TABLE transients (
+    merchant_id TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    key BYTEA NOT NULL,
+    card BYTEA NOT NULL,
+    code BYTEA,
+    brand TEXT,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, id),
+    UNIQUE (merchant_id, key)
+);
+
+CREATE INDEX transients_expiring ON transients (merchant_id, expires_at);

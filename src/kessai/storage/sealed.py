@@ -44,6 +44,8 @@ SEALED: Final = (
     Sealed(table="payments", key=(("id", "bigint"),), column="card", purpose="card", place="card"),
     Sealed(table="merchant_keys", key=(("id", "text"),), column="sealed", purpose="secret", place="shared_secret"),
     Sealed(table="tokens", key=(("id", "text"),), column="sealed", purpose="card", place="token"),
+    Sealed(table="transients", key=(("id", "bigint"),), column="card", purpose="card", place="card"),
+    Sealed(table="transients", key=(("id", "bigint"),), column="code", purpose="secret", place="transient_code"),
 )
 
 

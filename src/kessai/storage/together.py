@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
+from kessai.storage.flex import AddFlexKey, AddTransient, PurgeTransients
 from kessai.storage.indexing import HoldMark, IndexRows
 from kessai.storage.keys import AddMessageKey, ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
 from kessai.storage.merchants import AddKey, AddMerchant, MoveClock, RevokeKey, SetMerchant, SettledUntil
@@ -418,6 +419,9 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     GiveBackSeals: Together("give_back_seals", _alone, _nothing),
     ChangeKeyset: Together("change_keyset", _alone, _done),
     AddMessageKey: Together("add_message_key", _alone, _done),
+    AddFlexKey: Together("add_flex_key", _alone, _nothing),
+    AddTransient: Together("add_transient", _alone, _nothing),
+    PurgeTransients: Together("purge_transients", _alone, _nothing),
     HoldMark: Together("hold_search_mark", _alone, _done),
     IndexRows: Together("index", _alone, _nothing),
     KeepSearch: Together("keep_search", _alone, _nothing),

@@ -21,6 +21,7 @@ from kessai.tokens.objects import (
     Customer,
     InstrumentIdentifier,
     Missing,
+    NetworkToken,
     Owned,
     PaymentInstrument,
     ShippingAddress,
@@ -36,7 +37,9 @@ KINDS: Final[Mapping[type[Token], str]] = {
     PaymentInstrument: "payment instrument",
     ShippingAddress: "shipping address",
     InstrumentIdentifier: "instrument identifier",
+    NetworkToken: "network token",
 }
+MOST_REFERRING: Final = 1_000
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -59,6 +62,31 @@ class Tokens:
     async def instrument_identifier(self, merchant_id: str, token_id: str) -> InstrumentIdentifier | Missing:
         return await self._find(merchant_id, token_id, InstrumentIdentifier)
 
+    async def network_token(self, merchant_id: str, token_id: str) -> NetworkToken | Missing:
+        return await self._find(merchant_id, token_id, NetworkToken)
+
+    async def network_token_of(self, merchant_id: str, instrument_id: str) -> NetworkToken | None:
+        """The network token of a card: the one that is not gone, whatever its state."""
+        rows = await self._read("network_token_of", {"merchant_id": merchant_id, "instrument": instrument_id})
+        token = _token(rows[0]) if rows else None
+        assert token is None or isinstance(token, NetworkToken)
+        return token
+
+    async def pending(self, merchant_id: str, most: int) -> list[str]:
+        """Ids of network tokens that were asked for, the oldest first."""
+        return [str(row[0]) for row in await self._read("pending_tokens", {"merchant_id": merchant_id, "most": most})]
+
+    async def expiring(self, merchant_id: str, month: str, after: str, most: int) -> list[tuple[str, str]]:
+        """Payment instruments that expire in a month or before it, with what they refer to, in the order of ids."""
+        values = {"merchant_id": merchant_id, "month": month, "after": after, "most": most}
+        return [(str(row[0]), str(row[1])) for row in await self._read("expiring_tokens", values)]
+
+    async def find(self, merchant_id: str, token_id: str) -> Token | Missing:
+        """A token of any kind."""
+        rows = await self._read("load_token", {"merchant_id": merchant_id, "id": token_id})
+        token = _token(rows[0]) if rows else Missing.UNKNOWN
+        return token if isinstance(token, Missing) or token.deleted_at is None else Missing.GONE
+
     async def _find(self, merchant_id: str, token_id: str, kind: type[T]) -> T | Missing:
         rows = await self._read("load_token", {"merchant_id": merchant_id, "id": token_id})
         if not rows or rows[0][0] != KINDS[kind]:
@@ -66,6 +94,16 @@ class Tokens:
         token = _token(rows[0])
         assert isinstance(token, kind)
         return token if token.deleted_at is None else Missing.GONE
+
+    async def any_kind(self, merchant_id: str, token_id: str) -> Token | None:
+        """A token of whatever kind, a deleted one too."""
+        rows = await self._read("load_token", {"merchant_id": merchant_id, "id": token_id})
+        return _token(rows[0]) if rows else None
+
+    async def page(self, merchant_id: str, after: str, most: int) -> list[Token]:
+        """Tokens of every kind behind an id, deleted ones too, in the order of their ids."""
+        values = {"merchant_id": merchant_id, "after": after, "most": most}
+        return [_token(row) for row in await self._read("tokens_page", values)]
 
     async def by_fingerprint(self, merchant_id: str, fingerprint: bytes) -> InstrumentIdentifier | None:
         """The instrument identifier of a number."""
@@ -134,6 +172,10 @@ class Tokens:
         found = [token for row in rows if isinstance(token := _token(row), PaymentInstrument)]
         return found, await self.count_of_instrument(merchant_id, instrument_id)
 
+    async def referring(self, merchant_id: str, instrument_id: str) -> list[PaymentInstrument]:
+        """All payment instruments that refer to an instrument identifier; of a number that everybody has, the first."""
+        return (await self.page_of_instrument(merchant_id, instrument_id, 0, MOST_REFERRING))[0]
+
     async def count_of_instrument(self, merchant_id: str, instrument_id: str) -> int:
         """How many payment instruments refer to an instrument identifier."""
         values = {"merchant_id": merchant_id, "instrument": instrument_id}
@@ -147,7 +189,8 @@ class Tokens:
             if isinstance(instrument, InstrumentIdentifier):
                 leaving = sum(token.instrument == instrument_id for token in going)
                 all_there_are = await self.count_of_instrument(merchant_id, instrument_id)
-                found.append(Referred(instrument, all_there_are > leaving))
+                network = await self.network_token_of(merchant_id, instrument_id)
+                found.append(Referred(instrument, all_there_are > leaving, network))
         return found
 
 
@@ -182,6 +225,9 @@ def _token_of(row: tuple[Any, ...]) -> Token:
         case "payment instrument":
             own = {"customer": customer, "instrument": instrument, "is_default": bool(is_default), "expiry": expiry}
             return PaymentInstrument(**common, **own)
+        case "network token":
+            sealed = bytes(row[13]) if row[13] is not None else None
+            return NetworkToken(**common, instrument=instrument, expiry=expiry, sealed=sealed)
         case _:
             fingerprint, sealed = (bytes(value) if value is not None else None for value in row[12:14])
             return InstrumentIdentifier(**common, fingerprint=fingerprint, sealed=sealed)
@@ -308,6 +354,8 @@ def token_row(merchant_id: str, token: Token) -> dict[str, object]:
             row |= {"customer": token.customer, "is_default": int(token.is_default)}
         case InstrumentIdentifier():
             row |= {"fingerprint": token.fingerprint, "sealed": token.sealed}
+        case NetworkToken():
+            row |= {"instrument": token.instrument, "expiry": token.expiry, "sealed": token.sealed}
     return row
 
 

@@ -5,10 +5,8 @@ is called again when its decision lost a race.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from kessai.dialects import HttpResponse
@@ -16,16 +14,17 @@ from kessai.dialects.cybersource import token_answers as say
 from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_faults import Fault
-from kessai.dialects.cybersource.token_routes import Kind, Match
-from kessai.payment.merchant import Merchant
-from kessai.storage.payments import Answer
+from kessai.dialects.cybersource.token_routes import Kind
+from kessai.tms.network import NetworkDesk, enrolled
+from kessai.tms.parts import NO_CONTENT, Asked, Faulty, allowed, decided, fit, good, match, own, there
 from kessai.tms.several import Several
 from kessai.tokenizer import Decided, Tokenizer
-from kessai.tokens import rules
+from kessai.tokens import network, rules
 from kessai.tokens.objects import (
     Customer,
     InstrumentIdentifier,
     Missing,
+    NetworkToken,
     PaymentInstrument,
     ShippingAddress,
     Token,
@@ -33,20 +32,6 @@ from kessai.tokens.objects import (
 from kessai.tokens.rules import Changes, Refusal
 
 T = TypeVar("T", bound=Token)
-
-
-class Asked(Struct, frozen=True):
-    """One request of the family."""
-
-    merchant: Merchant
-    route: Match
-    document: Mapping[str, object]
-    if_match: str | None
-    query: str
-
-    @property
-    def merchant_id(self) -> str:
-        return self.merchant.id
 
 
 class Desk:
@@ -74,56 +59,57 @@ class Desk:
             Kind.DELETE_IDENTIFIER: self._delete_identifier,
             Kind.LIST_REFERRING: self._list_referring,
             Kind.TOKENIZE: self._tokenize,
+            **NetworkDesk(tokenizer).routes,
         }
 
     async def decide(self, asked: Asked) -> Decided | HttpResponse:
         try:
             return await self._routes[asked.route.row.kind](asked)
-        except _Faulty as faulty:
+        except Faulty as faulty:
             return faults.answer(faulty.fault, **faulty.more)
 
     # ---- customers
 
     async def _create_customer(self, asked: Asked) -> Decided:
-        sent = _good(read.customer(asked.document))
+        sent = good(read.customer(asked.document))
         for name, named in _defaults_of(sent).items():
             if named is not None:  # a new customer owns nothing yet
-                raise _Faulty(faults.INVALID_FIELDS.at(f"{name}.id"))
+                raise Faulty(faults.INVALID_FIELDS.at(f"{name}.id"))
         customer = self._make.new_customer(sent.document)
-        return _decided(Changes((customer,)), say.response(customer, say.customer(customer, asked.merchant_id), 201))
+        return decided(Changes((customer,)), say.response(customer, say.customer(customer, asked.merchant_id), 201))
 
     async def _read_customer(self, asked: Asked) -> HttpResponse:
-        customer = _there(await self._tokens.customer(asked.merchant_id, asked.route.id))
+        customer = there(await self._tokens.customer(asked.merchant_id, asked.route.id))
         return await self._shown(asked, customer, *await self._tokens.defaults(asked.merchant_id, customer.id))
 
     async def _change_customer(self, asked: Asked) -> Decided:
         merchant = asked.merchant_id
-        before = _there(await self._tokens.customer(merchant, asked.route.id))
-        _match(asked, before)
-        sent = _good(read.customer(read.patched(before.document, asked.document)))
+        before = there(await self._tokens.customer(merchant, asked.route.id))
+        match(asked, before)
+        sent = good(read.customer(read.patched(before.document, asked.document)))
         customer = rules.change(before, sent.document)
         instrument, address = await self._tokens.defaults(merchant, customer.id)
         changes = Changes((), (customer,))
         if sent.default_payment_instrument not in (None, instrument.id if instrument else None):
             named = await self._tokens.payment_instrument(merchant, str(sent.default_payment_instrument))
-            chosen = _owned(named, customer, "defaultPaymentInstrument.id")
+            chosen = own(named, customer, "defaultPaymentInstrument.id")
             instrument, more = rules.change_owned(chosen, customer, instrument, becomes_default=True)
             changes = changes.also(more)
         if sent.default_shipping_address not in (None, address.id if address else None):
             found = await self._tokens.shipping_address(merchant, str(sent.default_shipping_address))
-            wanted = _owned(found, customer, "defaultShippingAddress.id")
+            wanted = own(found, customer, "defaultShippingAddress.id")
             address, more = rules.change_owned(wanted, customer, address, becomes_default=True)
             changes = changes.also(more)
         after = next(token for token in changes.changed if isinstance(token, Customer))
-        return _decided(changes, await self._shown(asked, after, instrument, address))
+        return decided(changes, await self._shown(asked, after, instrument, address))
 
     async def _delete_customer(self, asked: Asked) -> Decided:
         merchant = asked.merchant_id
-        customer = _there(await self._tokens.customer(merchant, asked.route.id))
+        customer = there(await self._tokens.customer(merchant, asked.route.id))
         owned = await self._tokens.owned(merchant, customer.id)
         going = [token for token in owned if isinstance(token, PaymentInstrument)]
         referred = await self._tokens.referred(merchant, going)
-        return _decided(rules.delete_customer(customer, owned, referred, self._make.clock()), _NO_CONTENT)
+        return decided(rules.delete_customer(customer, owned, referred, self._make.clock()), NO_CONTENT)
 
     async def _shown(
         self,
@@ -140,21 +126,21 @@ class Desk:
     async def _create_instrument(self, asked: Asked) -> Decided:
         merchant = asked.merchant_id
         customer = await self._owner(asked)
-        sent = _good(read.payment_instrument(asked.document, is_test=asked.merchant.is_test))
+        sent = good(read.payment_instrument(asked.document, is_test=asked.merchant.is_test))
         number, made = await self._referred_to(asked, sent)
         assert number is not None
-        _fit(sent.document, number)
+        fit(sent.document, number)
         default = (await self._tokens.defaults(merchant, customer.id))[0] if customer is not None else None
         new = self._make.new_payment_instrument(
             customer, number, sent.document, expiry=sent.expiry, is_default=sent.is_default and customer is not None
         )
         token, changes = rules.add(new, customer, default, None if made.created else number)
         body = say.payment(token, merchant, number)
-        return _decided(made.also(changes), say.response(token, body, 201))
+        return decided(made.also(changes), say.response(token, body, 201))
 
     async def _list_instruments(self, asked: Asked) -> HttpResponse:
-        customer = _there(await self._tokens.customer(asked.merchant_id, asked.route.customer or ""))
-        page = _good(read.page(asked.query))
+        customer = there(await self._tokens.customer(asked.merchant_id, asked.route.customer or ""))
+        page = good(read.page(asked.query))
         found, total = await self._tokens.page_of_customer(
             asked.merchant_id, customer.id, PaymentInstrument, page.offset, page.limit
         )
@@ -170,45 +156,45 @@ class Desk:
     async def _change_instrument(self, asked: Asked) -> Decided:
         merchant = asked.merchant_id
         token = await self._instrument(asked)
-        _match(asked, token)
+        match(asked, token)
         document = read.patched(token.document, asked.document)
-        sent = _good(read.payment_instrument(document, is_test=asked.merchant.is_test, is_new=False))
+        sent = good(read.payment_instrument(document, is_test=asked.merchant.is_test, is_new=False))
         number = await self._number_of(asked, token)
         made = Changes()
         if sent.refers_to not in (None, token.instrument):
             other, made = await self._referred_to(asked, sent)
             assert other is not None
             if other.id != number.id:
-                token, number = _allowed(rules.refer(token, number, other)), other
+                token, number = allowed(rules.refer(token, number, other)), other
                 made = made if made.created else Changes((), (other,))
-        _fit(sent.document, number)
+        fit(sent.document, number)
         customer = default = None
         if token.customer is not None and sent.is_default and not token.is_default:
-            customer = _there(await self._tokens.customer(merchant, token.customer))
+            customer = there(await self._tokens.customer(merchant, token.customer))
             default = (await self._tokens.defaults(merchant, customer.id))[0]
         changed = replace(token, document=sent.document, expiry=sent.expiry)
         after, changes = rules.change_owned(changed, customer, default, becomes_default=sent.is_default)
-        return _decided(made.also(changes), say.response(after, self._said(asked, after, number)))
+        return decided(made.also(changes), say.response(after, self._said(asked, after, number)))
 
     async def _delete_instrument(self, asked: Asked) -> Decided:
         merchant = asked.merchant_id
         token = await self._instrument(asked)
         customer, is_only = None, True
         if token.customer is not None:
-            customer = _there(await self._tokens.customer(merchant, token.customer))
+            customer = there(await self._tokens.customer(merchant, token.customer))
             is_only = await self._tokens.count_of_customer(merchant, customer.id, PaymentInstrument) == 1
         referred = next(iter(await self._tokens.referred(merchant, [token])), None)
         deleted = rules.delete_owned(token, customer, referred, self._make.clock(), is_only=is_only)
-        return _decided(_allowed(deleted), _NO_CONTENT)
+        return decided(allowed(deleted), NO_CONTENT)
 
     async def _instrument(self, asked: Asked) -> PaymentInstrument:
-        token = _there(await self._tokens.payment_instrument(asked.merchant_id, asked.route.id))
+        token = there(await self._tokens.payment_instrument(asked.merchant_id, asked.route.id))
         if asked.route.customer not in (None, token.customer):
-            raise _Faulty(faults.NOT_FOUND)
+            raise Faulty(faults.NOT_FOUND)
         return token
 
     async def _number_of(self, asked: Asked, token: PaymentInstrument) -> InstrumentIdentifier:
-        return _there(await self._tokens.instrument_identifier(asked.merchant_id, token.instrument))
+        return there(await self._tokens.instrument_identifier(asked.merchant_id, token.instrument))
 
     async def _embedded(self, asked: Asked, token_id: str) -> InstrumentIdentifier | None:
         """What is shown of a number in a list; nothing where it went after the list was read."""
@@ -222,7 +208,7 @@ class Desk:
         if isinstance(sent.refers_to, str):
             found = await self._tokens.instrument_identifier(asked.merchant_id, sent.refers_to)
             if isinstance(found, Missing):
-                raise _Faulty(faults.OF_NAMED[found].at("instrumentIdentifier.id"))
+                raise Faulty(faults.OF_NAMED[found].at("instrumentIdentifier.id"))
             return found, Changes()
         if sent.refers_to is None:
             return None, Changes()
@@ -237,15 +223,15 @@ class Desk:
     async def _create_address(self, asked: Asked) -> Decided:
         customer = await self._owner(asked)
         assert customer is not None
-        sent = _good(read.shipping_address(asked.document))
+        sent = good(read.shipping_address(asked.document))
         default = (await self._tokens.defaults(asked.merchant_id, customer.id))[1]
         new = self._make.new_shipping_address(customer, sent.document, is_default=sent.is_default)
         token, changes = rules.add(new, customer, default)
-        return _decided(changes, say.response(token, say.address(token, asked.merchant_id), 201))
+        return decided(changes, say.response(token, say.address(token, asked.merchant_id), 201))
 
     async def _list_addresses(self, asked: Asked) -> HttpResponse:
-        customer = _there(await self._tokens.customer(asked.merchant_id, asked.route.customer or ""))
-        page = _good(read.page(asked.query))
+        customer = there(await self._tokens.customer(asked.merchant_id, asked.route.customer or ""))
+        page = good(read.page(asked.query))
         found, total = await self._tokens.page_of_customer(
             asked.merchant_id, customer.id, ShippingAddress, page.offset, page.limit
         )
@@ -258,134 +244,96 @@ class Desk:
 
     async def _change_address(self, asked: Asked) -> Decided:
         token = await self._address(asked)
-        _match(asked, token)
-        sent = _good(read.shipping_address(read.patched(token.document, asked.document)))
+        match(asked, token)
+        sent = good(read.shipping_address(read.patched(token.document, asked.document)))
         customer = default = None
         if sent.is_default and not token.is_default:
-            customer = _there(await self._tokens.customer(asked.merchant_id, token.customer))
+            customer = there(await self._tokens.customer(asked.merchant_id, token.customer))
             default = (await self._tokens.defaults(asked.merchant_id, customer.id))[1]
         changed = replace(token, document=sent.document)
         after, changes = rules.change_owned(changed, customer, default, becomes_default=sent.is_default)
-        return _decided(changes, say.response(after, say.address(after, asked.merchant_id)))
+        return decided(changes, say.response(after, say.address(after, asked.merchant_id)))
 
     async def _delete_address(self, asked: Asked) -> Decided:
         token = await self._address(asked)
-        customer = _there(await self._tokens.customer(asked.merchant_id, token.customer))
+        customer = there(await self._tokens.customer(asked.merchant_id, token.customer))
         is_only = await self._tokens.count_of_customer(asked.merchant_id, customer.id, ShippingAddress) == 1
         deleted = rules.delete_owned(token, customer, None, self._make.clock(), is_only=is_only)
-        return _decided(_allowed(deleted), _NO_CONTENT)
+        return decided(allowed(deleted), NO_CONTENT)
 
     async def _address(self, asked: Asked) -> ShippingAddress:
-        token = _there(await self._tokens.shipping_address(asked.merchant_id, asked.route.id))
+        token = there(await self._tokens.shipping_address(asked.merchant_id, asked.route.id))
         if token.customer != asked.route.customer:
-            raise _Faulty(faults.NOT_FOUND)
+            raise Faulty(faults.NOT_FOUND)
         return token
 
     async def _owner(self, asked: Asked) -> Customer | None:
         """The customer that a path names; None where it names none."""
         if asked.route.customer is None:
             return None
-        return _there(await self._tokens.customer(asked.merchant_id, asked.route.customer))
+        return there(await self._tokens.customer(asked.merchant_id, asked.route.customer))
 
     # ---- instrument identifiers
 
     async def _create_identifier(self, asked: Asked) -> Decided:
-        sent = _good(read.identifier(asked.document, is_test=asked.merchant.is_test))
+        sent = good(read.identifier(asked.document, is_test=asked.merchant.is_test))
         token, is_new = await self._identified(asked, sent)
-        body = say.identifier(token, asked.merchant_id)
-        if not is_new:
-            return _decided(Changes(), say.response(token, body))
-        return _decided(Changes((token,)), say.response(token, body, 201))
+        changes = Changes((token,)) if is_new else Changes()
+        if sent.enrols is not None:
+            token, changes = await enrolled(self._make, asked, token, sent.enrols, is_new=is_new)
+        body = say.identifier(token, asked.merchant_id, await self._network_of(asked, token))
+        return decided(changes, say.response(token, body, 201 if is_new else 200))
+
+    async def _network_of(self, asked: Asked, token: InstrumentIdentifier) -> NetworkToken | None:
+        """The network token of a card that was enrolled."""
+        if token.document.get("type") != network.TYPE:
+            return None
+        return await self._tokens.network_token_of(asked.merchant_id, token.id)
 
     async def _identified(self, asked: Asked, sent: read.Identifier) -> tuple[InstrumentIdentifier, bool]:
         return await self._make.instrument_of(asked.merchant_id, sent.number, sent.document, sent.routing_number)
 
     async def _read_identifier(self, asked: Asked) -> HttpResponse:
         token = await self._identifier(asked)
-        return say.response(token, say.identifier(token, asked.merchant_id))
+        return say.response(token, say.identifier(token, asked.merchant_id, await self._network_of(asked, token)))
 
     async def _change_identifier(self, asked: Asked) -> Decided:
         token = await self._identifier(asked)
-        _match(asked, token)
-        after = rules.change(token, _good(read.patched_identifier(token.document, asked.document)))
-        return _decided(Changes((), (after,)), say.response(after, say.identifier(after, asked.merchant_id)))
+        match(asked, token)
+        after = rules.change(token, good(read.patched_identifier(token.document, asked.document)))
+        body = say.identifier(after, asked.merchant_id, await self._network_of(asked, after))
+        return decided(Changes((), (after,)), say.response(after, body))
 
     async def _delete_identifier(self, asked: Asked) -> Decided:
         token = await self._identifier(asked)
         is_in_use = await self._tokens.count_of_instrument(asked.merchant_id, token.id) > 0
-        deleted = rules.delete_instrument(token, self._make.clock(), is_in_use=is_in_use)
+        network_token = await self._tokens.network_token_of(asked.merchant_id, token.id)
+        deleted = rules.delete_instrument(token, self._make.clock(), is_in_use=is_in_use, network=network_token)
         if deleted is Refusal.IN_USE:
-            raise _Faulty(faults.IN_USE, say.in_use(token))
-        return _decided(_allowed(deleted), _NO_CONTENT)
+            raise Faulty(faults.IN_USE, say.in_use(token))
+        return decided(allowed(deleted), NO_CONTENT)
 
     async def _list_referring(self, asked: Asked) -> HttpResponse:
         token = await self._identifier(asked)
-        page = _good(read.page(asked.query))
+        page = good(read.page(asked.query))
         found, total = await self._tokens.page_of_instrument(asked.merchant_id, token.id, page.offset, page.limit)
         bodies = [say.payment(each, asked.merchant_id, token, words=True) for each in found]
         return say.listed(f"{say.path_of(token)}/paymentinstruments", "paymentInstruments", page, total, bodies)
 
     async def _identifier(self, asked: Asked) -> InstrumentIdentifier:
-        return _there(await self._tokens.instrument_identifier(asked.merchant_id, asked.route.id))
+        return there(await self._tokens.instrument_identifier(asked.merchant_id, asked.route.id))
 
     # ---- several at once
 
     async def _tokenize(self, asked: Asked) -> Decided | HttpResponse:
         several = Several(self._make, asked.merchant)
-        changes, resources = await several.decide(_good(read.tokenize(asked.document)))
-        return _decided(changes, say.tokenized(resources))
-
-
-class _Faulty(Exception):
-    """What was asked cannot be done: a way out of the functions above, never out of `decide`."""
-
-    def __init__(self, fault: Fault, more: Mapping[str, Any] | None = None) -> None:
-        super().__init__(fault.type)
-        self.fault = fault
-        self.more = more or {}
-
-
-V = TypeVar("V")
-
-
-def _good(value: V | Fault) -> V:
-    if isinstance(value, Fault):
-        raise _Faulty(value)
-    return value
-
-
-def _there(token: T | Missing) -> T:
-    if isinstance(token, Missing):
-        raise _Faulty(faults.OF_MISSING[token])
-    return token
-
-
-def _allowed(value: V | Refusal) -> V:
-    if isinstance(value, Refusal):
-        raise _Faulty(faults.OF_REFUSAL[value])
-    return value
-
-
-O = TypeVar("O", PaymentInstrument, ShippingAddress)  # noqa: E741  owned
-
-
-def _owned(token: O | Missing, customer: Customer, path: str) -> O:
-    """A token that is to be a customer's default: its own, or the member is invalid."""
-    if isinstance(token, Missing) or token.customer != customer.id:
-        raise _Faulty(faults.INVALID_FIELDS.at(path))
-    return token
-
-
-def _match(asked: Asked, token: Token) -> None:
-    if not say.is_matched(asked.if_match, token):
-        raise _Faulty(faults.WRONG_ETAG)
-
-
-def _fit(document: Mapping[str, object], number: InstrumentIdentifier) -> None:
-    """A card's data go with a card number, a bank account's with an account."""
-    wrong = "bankAccount" if number.is_card else "card"
-    if wrong in document:
-        raise _Faulty(faults.INVALID_COMBINATION.at(wrong, "instrumentIdentifier.id"))
+        sent = good(read.tokenize(asked.document))
+        if isinstance(asked.transient, Fault):
+            raise Faulty(asked.transient)
+        if asked.transient is not None:
+            sent = read.with_card(sent, asked.transient)
+        changes, resources = await several.decide(sent)
+        return decided(changes, say.tokenized(resources))
 
 
 def _defaults_of(sent: read.Customer) -> dict[str, str | None]:
@@ -393,17 +341,3 @@ def _defaults_of(sent: read.Customer) -> dict[str, str | None]:
         "defaultPaymentInstrument": sent.default_payment_instrument,
         "defaultShippingAddress": sent.default_shipping_address,
     }
-
-
-_NO_CONTENT = HttpResponse(204, b"")
-
-
-def _decided(changes: Changes, response: HttpResponse) -> Decided:
-    """What is kept of an answer for who asks again: its headers on a line, then its body."""
-    return Decided(changes, Answer(response.status, msgspec.json.encode(response.headers) + b"\n" + response.body))
-
-
-def opened(answer: Answer) -> HttpResponse:
-    """The response of an answer that `decide` made, now or before."""
-    headers, _, body = answer.body.partition(b"\n")
-    return HttpResponse(answer.status, body, msgspec.json.decode(headers, type=dict[str, str]))

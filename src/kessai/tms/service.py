@@ -15,7 +15,7 @@ from kessai import ids
 from kessai.accounts import Account
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, token_faults, token_routes
+from kessai.dialects.cybersource import answers, flex, token_faults, token_routes
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, of_refusal
 from kessai.dialects.cybersource.token_routes import Kind, Match
@@ -30,13 +30,20 @@ from kessai.payment.lifecycle import Operation, Refusal
 from kessai.payment.merchant import Merchant
 from kessai.storage.database import CommitUnknown
 from kessai.storage.payments import Answer, Claim
-from kessai.tms.desk import Asked, Desk, opened
+from kessai.tms.desk import Desk
+from kessai.tms.parts import Asked, opened
 from kessai.tokenizer import Tokenizer
+from kessai.transients import Spent, Transients
 
 PROFILE_CHARS: Final = 36
 _CREATES: Final = frozenset(
-    {Kind.CREATE_CUSTOMER, Kind.CREATE_INSTRUMENT, Kind.CREATE_ADDRESS, Kind.CREATE_IDENTIFIER, Kind.TOKENIZE}
+    {
+        *(Kind.CREATE_CUSTOMER, Kind.CREATE_INSTRUMENT, Kind.CREATE_ADDRESS, Kind.CREATE_IDENTIFIER, Kind.TOKENIZE),
+        *(Kind.ENROL, Kind.CREATE_TOKENIZED),
+    }
 )
+_BARE: Final = frozenset({Kind.ENROL, Kind.DELETE_TOKENIZED, Kind.CREDENTIALS})
+"""What may be asked without a body."""
 _SECRET: Final = frozenset({"securityCode"})
 _NOTHING: Final[Mapping[str, object]] = {}
 
@@ -46,11 +53,20 @@ class TokenService:
 
     steps: Final = frozenset({"tms"})
 
-    def __init__(self, tokenizer: Tokenizer, metrics: Metrics, refuses_new: Callable[[], bool]) -> None:
-        """`refuses_new`: whether there is no room for new tokens (R-22)."""
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        transients: Transients,
+        metrics: Metrics,
+        refuses_new: Callable[[], bool],
+        work: Callable[[], None],
+    ) -> None:
+        """`refuses_new`: whether there is no room for new tokens (R-22). `work` is called when cards were enrolled."""
         self._tokenizer = tokenizer
+        self._transients = transients
         self._metrics = metrics
         self._refuses_new = refuses_new
+        self._work = work
         self._desk = Desk(tokenizer)
 
     def match(self, method: str, path: str) -> Handler | frozenset[str]:
@@ -72,7 +88,7 @@ class TokenService:
         refused = refuse_media(request)
         if refused is not None:
             return refused
-        document = parse(request.body)
+        document = parse(request.body) if request.body or found.row.kind not in _BARE else _NOTHING
         if isinstance(document, Malformed):
             return self._ended(token_faults.answer(token_faults.INVALID_BODY))
         if found.row.kind in _CREATES and self._refuses_new():
@@ -100,7 +116,15 @@ class TokenService:
                 why = f"the profile of this merchant is {merchant.terms.token_profile or 'none'} (token_profile)"
                 refused = replace(refused, headers={**refused.headers, EXPLANATION: why})
             return self._ended(refused)
-        asked = Asked(merchant, found, document, request.header("if-match"), request.target.partition("?")[2])
+        asked = Asked(account, found, document, request.header("if-match"), request.target.partition("?")[2])
+        named = flex.named(document) if found.row.kind is Kind.TOKENIZE else None
+        unknown = token_faults.NO_SUCH_TRANSIENT.at(named[0] if named is not None else "")
+        if named is not None:
+            spent = await self._transients.spend(merchant.id, named[1])
+            if isinstance(spent, Spent):
+                asked, claims = replace(asked, transient=spent.card), (*claims, spent.claim)
+            else:  # who sends the same again is told the same as before, however late
+                asked = replace(asked, transient=unknown)
         try:
             told = await self._tokenizer.perform(merchant.id, partial(self._desk.decide, asked), claims)
         except CommitUnknown:
@@ -109,9 +133,13 @@ class TokenService:
         if isinstance(told, Refusal):
             if told is Refusal.REPEATED:
                 raise Repeated
+            if told is Refusal.TRANSIENT_SPENT:
+                return self._ended(token_faults.answer(unknown))
             return self._refused(told)
         if isinstance(told, Answer):
             response = opened(told)
+            if found.row.kind in (Kind.ENROL, Kind.CREATE_IDENTIFIER):
+                self._work()
             if told.is_replay:
                 self._metrics.replays += 1
                 response = replace(response, headers={**response.headers, REPLAYED: "true"})

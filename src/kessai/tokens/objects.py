@@ -1,9 +1,11 @@
 """Tokens: what stands for a customer, an address, a way to pay, a number. Pure.
 
     Customer ──owns──► PaymentInstrument ──refers to──► InstrumentIdentifier (one number, once per merchant)
-             ──owns──► ShippingAddress
+             ──owns──► ShippingAddress              ▲
+                                     NetworkToken ──┘ (at most one that stands, for a card)
 
-A payment instrument may also be lone: without a customer. Only an instrument identifier has a number, and only sealed.
+A payment instrument may also be lone: without a customer. Instrument identifiers and network tokens have numbers, and
+only sealed.
 What a merchant said of a token beside that is its `document`: kept in the words of the wire that it came over, read by
 that wire alone.
 """
@@ -21,10 +23,16 @@ NOTHING: Final[Document] = MappingProxyType({})
 
 
 class State(Enum):
-    """Whether a token may be used. Closed: the issuer says that the account is."""
+    """Whether a token may be used. Closed: the issuer says that the account is. The rest is for network tokens."""
 
     ACTIVE = "ACTIVE"
     CLOSED = "CLOSED"
+    PENDING = "PENDING"
+    """Asked for, and not told about yet."""
+    SUSPENDED = "SUSPENDED"
+    DELETED = "DELETED"
+    UNPROVISIONED = "UNPROVISIONED"
+    """The network would not."""
 
 
 class Missing(Enum):
@@ -81,6 +89,16 @@ class InstrumentIdentifier(Token, frozen=True, kw_only=True):
     @property
     def is_card(self) -> bool:
         return len(self.id) == CARD_ID_DIGITS
+
+
+class NetworkToken(Token, frozen=True, kw_only=True):
+    """What a card network gave this merchant for a card: a number that pays in the place of the card's."""
+
+    instrument: str
+    """Id of the instrument identifier of the card."""
+    expiry: str = ""
+    """Its own, `YYYY-MM`; empty where there is no number."""
+    sealed: bytes | None = None
 
 
 CARD_ID_DIGITS: Final = 19

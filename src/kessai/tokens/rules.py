@@ -20,6 +20,7 @@ from kessai.tokens.objects import (
     Customer,
     Document,
     InstrumentIdentifier,
+    NetworkToken,
     Owned,
     PaymentInstrument,
     ShippingAddress,
@@ -36,6 +37,8 @@ class Refusal(Enum):
     IS_DEFAULT = "a default goes only as the last, or after another one has become it"
     IN_USE = "payment instruments refer to the instrument identifier"
     OTHER_KIND = "a card cannot become a bank account, nor the reverse"
+    IS_CLOSED = "the issuer has closed the account"
+    IS_FINAL = "a network token that was deleted, or never given, stays so"
 
 
 class Changes(Struct, frozen=True):
@@ -62,9 +65,10 @@ class Referred(Struct, frozen=True):
 
     instrument: InstrumentIdentifier
     is_in_use: bool
+    network: NetworkToken | None = None
 
-    def after(self, now: datetime) -> InstrumentIdentifier:
-        return self.instrument if self.is_in_use else gone(self.instrument, now)
+    def after(self, now: datetime) -> tuple[Token, ...]:
+        return (self.instrument,) if self.is_in_use else ended(self.instrument, self.network, now)
 
 
 def seen(token: T) -> T:
@@ -77,9 +81,16 @@ def gone(token: T, now: datetime) -> T:
     scrubbed = replace(token, deleted_at=now, document=NOTHING)
     if isinstance(scrubbed, InstrumentIdentifier):
         return replace(scrubbed, fingerprint=None, sealed=None)
+    if isinstance(scrubbed, NetworkToken):
+        return replace(scrubbed, sealed=None, expiry="")
     if isinstance(scrubbed, PaymentInstrument):
         return replace(scrubbed, is_default=False, expiry="")
     return replace(scrubbed, is_default=False) if isinstance(scrubbed, ShippingAddress) else scrubbed
+
+
+def ended(instrument: InstrumentIdentifier, network: NetworkToken | None, now: datetime) -> tuple[Token, ...]:
+    """A deleted instrument identifier, and its network token, which goes with it."""
+    return (gone(instrument, now), *((gone(network, now),) if network is not None else ()))
 
 
 def add(
@@ -135,7 +146,7 @@ def delete_owned(
 
     `referred` is what a payment instrument refers to; where nothing else does, it goes too.
     """
-    rest = (referred.after(now),) if referred is not None else ()
+    rest = referred.after(now) if referred is not None else ()
     if customer is None:
         return Changes((), (gone(token, now), *rest))
     if token.is_default and not is_only:
@@ -143,11 +154,15 @@ def delete_owned(
     return Changes((), (seen(customer) if token.is_default else customer, gone(token, now), *rest))
 
 
-def delete_instrument(instrument: InstrumentIdentifier, now: datetime, *, is_in_use: bool) -> Changes | Refusal:
-    return Refusal.IN_USE if is_in_use else Changes((), (gone(instrument, now),))
+def delete_instrument(
+    instrument: InstrumentIdentifier, now: datetime, *, is_in_use: bool, network: NetworkToken | None = None
+) -> Changes | Refusal:
+    return Refusal.IN_USE if is_in_use else Changes((), ended(instrument, network, now))
 
 
 def delete_customer(customer: Customer, owned: Sequence[Owned], referred: Iterable[Referred], now: datetime) -> Changes:
     """Delete a customer with all that it owns, and the instrument identifiers that nothing else refers to."""
     everything: tuple[Token, ...] = (customer, *owned)
-    return Changes((), (*(gone(token, now) for token in everything), *(each.after(now) for each in referred)))
+    return Changes(
+        (), (*(gone(token, now) for token in everything), *(token for each in referred for token in each.after(now)))
+    )

@@ -99,8 +99,10 @@ def _orders(served: Served) -> dict[str, Json]:
         authentication: {"parts": DAY, "merchants": {name: {**keys, **plain} for name, keys in merchants.items()}}
         for authentication, merchants in served.merchants.items()
     }
-    orders["tokens"] = {"parts": ["tokens"], "merchants": orders["signature"]["merchants"]}
+    everybody = {authentication: orders[authentication]["merchants"]["sandbox"] for authentication in served.merchants}
+    orders["tokens"] = {"parts": ["tokens"], "merchants": everybody}
     orders["stored"] = {"parts": ["stored"], "merchants": orders["signature"]["merchants"]}
+    orders["network tokens"] = {"parts": ["network tokens"], "merchants": orders["signature"]["merchants"]}
     secure = {
         authentication: {**merchants["sandbox"], "run_environment": served.secure}
         for authentication, merchants in served.merchants.items()
@@ -176,30 +178,35 @@ async def _merchants(accounts: Accounts, folder: Path) -> dict[str, dict[str, Js
     """A merchant per authentication and personality, as the client has to be configured for it."""
     found: dict[str, dict[str, Json]] = {"signature": {}, "certificate": {}, "secret": {}, "encrypted": {}}
     now = datetime.now(UTC)
+    gateways = folder / "gateway.pem"
+    gateways.write_bytes(await accounts.messages.certificate(now))
+    # With a token for its signature the client encrypts what goes to `tokenize`, whatever else it was told.
+    sealing = {"mleForRequestPublicCertPath": str(gateways)}
     for personality in PERSONALITIES:
         for authentication, scheme in (("signature", HTTP_SIGNATURE), ("secret", JWT_BY_SECRET)):
             merchant_id = f"sdk_{authentication}_{personality}"
             shown = await accounts.add(merchant_id, personality, now)
             keys = {"merchant_keyid": shown["key_id"], "merchant_secretkey": shown["shared_secret"]}
+            keys |= {} if authentication == "signature" else sealing
             found[authentication][personality] = {"merchantid": merchant_id, **scheme, **keys}
         merchant_id = f"sdk_certificate_{personality}"
-        certificate, configuration = _key_store(merchant_id, folder / personality, now)
+        certificate, configuration = key_store(merchant_id, folder / personality, now)
         await accounts.add(merchant_id, personality, now, certificate=certificate)
-        found["certificate"][personality] = configuration
+        found["certificate"][personality] = configuration | sealing
         merchant_id = f"sdk_encrypted_{personality}"
         await accounts.add(merchant_id, personality, now)
-        found["encrypted"][personality] = await _encrypting(accounts, merchant_id, folder / merchant_id, now)
+        found["encrypted"][personality] = await encrypting(accounts, merchant_id, folder / merchant_id, now)
     other = base64.b64encode(secrets.token_bytes(32)).decode()
     for authentication in ("signature", "secret"):
         found[authentication]["stranger"] = {**found[authentication]["sandbox"], "merchant_secretkey": other}
-    _, found["certificate"]["stranger"] = _key_store("sdk_certificate_sandbox", folder / "stranger", now)
+    _, found["certificate"]["stranger"] = key_store("sdk_certificate_sandbox", folder / "stranger", now)
     (serial,) = {key.key_ids[0] for key in accounts.get("sdk_encrypted_sandbox").keys.values() if len(key.key_ids) > 1}
-    _, stranger = _key_store("sdk_encrypted_sandbox", folder / "encrypted_stranger", now, serial)
+    _, stranger = key_store("sdk_encrypted_sandbox", folder / "encrypted_stranger", now, serial)
     found["encrypted"]["stranger"] = stranger
     return found
 
 
-async def _encrypting(accounts: Accounts, merchant_id: str, folder: Path, now: datetime) -> Json:
+async def encrypting(accounts: Accounts, merchant_id: str, folder: Path, now: datetime) -> Json:
     """The client's configuration for a key store as Kessai makes it: all that can be encrypted is, both ways.
 
     The switches are texts: this version of the client stumbles over a true one while it logs nothing.
@@ -252,7 +259,7 @@ JWT_BY_SECRET: Final = {"authentication_type": "jwt", "jwt_key_type": "SHARED_SE
 JWT_BY_CERTIFICATE: Final = {"authentication_type": "jwt", "jwt_key_type": "P12", "key_password": PASSWORD}
 
 
-def _key_store(
+def key_store(
     merchant_id: str, folder: Path, now: datetime, serial: str = "17000000000000000000001"
 ) -> tuple[bytes, Json]:
     """A new certificate (PEM) whose key lies in a PKCS#12 file, and the client's configuration for it.

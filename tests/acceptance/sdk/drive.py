@@ -120,6 +120,7 @@ class Shop:
         if values is not None:
             kind = f"{method.replace('customers_', 'customer_')}_request"
             kind = f"post_{kind}" if method == "tokenize" else kind
+            kind = "post_payment_credentials_request" if "payment_credentials" in method else kind
             request = self._model("".join(part.title() for part in kind.split("_")), values)
             arguments[kind] = json.dumps(_without_none(request.to_dict()))
         return self._send(name, api, method, arguments, self.merchants["sandbox"])
@@ -286,6 +287,14 @@ def failures(shop: Shop) -> None:
     shop.call("wrong key reads", "get_transaction", of=declined, merchant="stranger")
 
 
+def everybodys_tokens(shop: Shop) -> None:
+    """The same calls by each merchant, noted under its name."""
+    for name, configuration in shop.merchants.items():
+        one = Shop(shop.sdk, {"sandbox": configuration})
+        tokens(one)
+        shop.noted[name] = one.noted
+
+
 def tokens(shop: Shop) -> None:
     """A customer with a card and an address, from the first call to the last."""
     customer = shop.token("customer", "CustomerApi", "post_customer", CUSTOMER)
@@ -302,17 +311,31 @@ def tokens(shop: Shop) -> None:
     first = shop.token("card", cards, "post_customer_payment_instrument", card, customer_id=customer)
     second = shop.token("second card", cards, "post_customer_payment_instrument", card, customer_id=customer)
     address: Json = {"default": True, "ship_to": BILL_TO}
-    shop.token("address", addresses, "post_customer_shipping_address", address, customer_id=customer)
+    home = shop.token("address", addresses, "post_customer_shipping_address", address, customer_id=customer)
     shop.token("customer with defaults", "CustomerApi", "get_customer", customer_id=customer)
     named = {"customer_id": customer, "payment_instrument_id": second}
     shop.token("other default", cards, "patch_customers_payment_instrument", {"default": True}, **named)
     shop.token("cards", cards, "get_customer_payment_instruments_list", customer_id=customer)
     shop.token("addresses", addresses, "get_customer_shipping_addresses_list", customer_id=customer)
+    moved = {**BILL_TO, "locality": "Osaka"}
+    shop.token("card read", cards, "get_customer_payment_instrument", **named)
+    shop.token("card changed", cards, "patch_customers_payment_instrument", {"bill_to": moved}, **named)
+    place = {"customer_id": customer, "shipping_address_id": home}
+    shop.token("address read", addresses, "get_customer_shipping_address", **place)
+    shop.token("address changed", addresses, "patch_customers_shipping_address", {"ship_to": moved}, **place)
+    shop.token("address's end", addresses, "delete_customer_shipping_address", **place)
     shop.token("default's end", cards, "delete_customer_payment_instrument", **named)
     named["payment_instrument_id"] = first
     shop.token("card's end", cards, "delete_customer_payment_instrument", **named)
     shop.token("card after its end", cards, "get_customer_payment_instrument", **named)
-    shop.token("lone card", lone, "post_payment_instrument", card)
+    alone = {"payment_instrument_id": shop.token("lone card", lone, "post_payment_instrument", card)}
+    shop.token("lone card read", lone, "get_payment_instrument", **alone)
+    later: Json = {"card": {"expiration_month": "12", "expiration_year": "2033", "type": "002"}}
+    shop.token("lone card changed", lone, "patch_payment_instrument", later, **alone)
+    shop.token("number read", numbers, "get_instrument_identifier", instrument_identifier_id=number)
+    before: Json = {"merchant_initiated_transaction": {"previous_transaction_id": "123456789012345"}}
+    changed: Json = {"processing_information": {"authorization_options": {"initiator": before}}}
+    shop.token("number changed", numbers, "patch_instrument_identifier", changed, instrument_identifier_id=number)
     shop.token("number in use", numbers, "delete_instrument_identifier", instrument_identifier_id=number)
     shop.token(
         "cards of a number",
@@ -320,12 +343,16 @@ def tokens(shop: Shop) -> None:
         "get_instrument_identifier_payment_instruments_list",
         instrument_identifier_id=number,
     )
-    changed: Json = {"buyer_information": {"email": "other@example.com"}}
+    changed = {"buyer_information": {"email": "other@example.com"}}
     shop.token("other address of a customer", "CustomerApi", "patch_customer", changed, customer_id=customer)
     several: Json = {"customer": {}, "instrument_identifier": number_of}
     shop.token("several", "TokenizeApi", "tokenize", {"token_information": several})
     shop.token("seeded customer", "CustomerApi", "get_customer", customer_id="AB695DA801DD1BB6E05341588E0A3BDC")
     shop.token("customer's end", "CustomerApi", "delete_customer", customer_id=customer)
+    shop.token("lone card's end", lone, "delete_payment_instrument", **alone)
+    named = {"instrument_identifier_id": shop.token("other number", numbers, "post_instrument_identifier", OTHER)}
+    shop.token("number's end", numbers, "delete_instrument_identifier", **named)
+    shop.token("number after its end", numbers, "get_instrument_identifier", **named)
     shop.token("nobody", "CustomerApi", "get_customer", customer_id="F" * 32)
 
 
@@ -374,6 +401,29 @@ def stored(shop: Shop) -> None:
     shop.call("payment by nobody", "create_payment", unknown)
 
 
+def network_tokens(shop: Shop) -> None:
+    """A card's network token, from its enrolment to its end."""
+    numbers, api = "InstrumentIdentifierApi", "NetworkTokensApi"
+    card: Json = {"number": ENROLLED, "expiration_month": "12", "expiration_year": "2031"}
+    shop.token("tokenized card", api, "post_tokenized_card", {"source": "ONFILE", "card": card})
+    token = shop.noted["tokenized card"].get("answer", {}).get("tokenized_card", {}).get("id", "")
+    number = shop.token("enrolled number", numbers, "post_instrument_identifier", {"card": {"number": ENROLLED}})
+    named = {"instrument_identifier_id": number}
+    asked: Json = {"type": "enrollable card", "card": {"expiration_month": "12", "expiration_year": "2031"}}
+    shop.token("enrolled already", numbers, "post_instrument_identifier_enrollment", asked, **named)
+    other = shop.token("number to enrol", numbers, "post_instrument_identifier", {"card": {"number": TO_ENROL}})
+    enrol = "post_instrument_identifier_enrollment"
+    shop.token("enrolment", numbers, enrol, asked, instrument_identifier_id=other)
+    shop.token("tokenized card again", api, "get_tokenized_card", tokenized_card_id=token)
+    picture = {"token_provider": "vts", "asset_type": "card-icon"}
+    shop.token("picture", api, "get_card_art_asset", **named, **picture)
+    shop.token("no key", api, "post_token_payment_credentials", {}, token_id=number)
+    ids = {"profile_id": PROFILE, "tokenized_card_id": token}
+    shop.token("suspended", api, "post_issuer_life_cycle_simulation", {"state": "SUSPENDED"}, **ids)
+    shop.token("ended", api, "post_tokenized_card_delete", {}, tokenized_card_id=token)
+    shop.token("after its end", api, "get_tokenized_card", tokenized_card_id=token)
+
+
 def secure(shop: Shop) -> None:
     """Over https as the client comes, with every authentication it knows."""
     for name in shop.merchants:
@@ -395,8 +445,9 @@ PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "timeouts": timeouts,
     "japan": japan,
     "failures": failures,
-    "tokens": tokens,
+    "tokens": everybodys_tokens,
     "stored": stored,
+    "network tokens": network_tokens,
     "secure": secure,
     "distrust": distrust,
 }
@@ -406,6 +457,11 @@ CUSTOMER: Final[Json] = {
     "client_reference_information": {"code": "sdk-customer"},
     "merchant_defined_information": [{"name": "data1", "value": "blue"}],
 }
+OTHER: Final[Json] = {"card": {"number": "4917610000000000"}}
+ENROLLED: Final = "4622943123000094"
+TO_ENROL: Final = "4622943123000011"
+PROFILE: Final = "93B32398-AD51-4CC2-A682-EA3E93614EB1"
+"""The sandbox's, as the public samples have it."""
 REFERENCE: Final[Json] = {"client_reference_information": {"code": "sdk-1"}}
 
 

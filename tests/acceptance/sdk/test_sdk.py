@@ -369,6 +369,8 @@ def test_what_the_client_can_encrypt_came_and_went_encrypted(played: Json) -> No
     envelopes = played["envelopes"]
     assert envelopes.requests["payments"] > 20
     assert envelopes.requests.keys() >= {"payments", "captures", "reversals", "refunds", "voids", "credits"}
+    assert envelopes.requests.keys() >= {"searches", "customers", "payment-instruments", "instrumentidentifiers"}
+    assert envelopes.requests["tokenize"] == 3, "with each JSON Web Token"
     assert envelopes.answers.keys() >= {200, 201, 400, 404, 502}
     assert envelopes.answers.total() > envelopes.requests.total()
 

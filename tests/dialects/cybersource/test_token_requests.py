@@ -108,13 +108,14 @@ def test_a_list_does_not_begin_nowhere(query: str) -> None:
 
 def test_every_route_is_found_with_and_without_a_slash_at_its_end() -> None:
     for row in ROUTES:
-        path = row.path.format(customer="C", id="I")
+        path = row.path.format(customer="C", id="I", provider="P", asset="A")
         for each in (path, path + "/"):
             found = match(row.method, each)
             assert isinstance(found, Match)
             assert found.row is row
             assert found.customer == ("C" if "{customer}" in row.path else None)
             assert found.id == ("I" if "{id}" in row.path else "")
+            assert (found.provider, found.asset) == (("P", "A") if "{asset}" in row.path else ("", ""))
         assert match("PUT", path) == frozenset(other.method for other in ROUTES if other.path == row.path)
     assert {row.kind for row in ROUTES} == set(Kind)
 

@@ -98,5 +98,10 @@ def unseal(sealed: Sealed, keys: Mapping[str, RSAKey]) -> bytes | Unreadable:
 
 def seal(body: bytes, kid: str, key: RSAKey, issued_s: int) -> bytes:
     """The envelope of an answer."""
+    return msgspec.json.encode({"encryptedResponse": jose(body, kid, key, issued_s)})
+
+
+def jose(body: bytes, kid: str, key: RSAKey, issued_s: int) -> str:
+    """A text that one key opens, by itself."""
     header = {"alg": ALGORITHM, "enc": ENCRYPTION, "kid": kid, "iat": issued_s, "cty": "json", "typ": "JWT"}
-    return msgspec.json.encode({"encryptedResponse": jwe.encrypt_compact(header, body, key, registry=_REGISTRY)})
+    return jwe.encrypt_compact(header, body, key, registry=_REGISTRY)

@@ -210,6 +210,8 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
         104,
         "Declined - This signed request was sent before.",
     ),
+    Refusal.TRANSIENT_SPENT: INVALID_DATA,
+    Refusal.TRANSIENT_UNKNOWN: INVALID_DATA,
     Refusal.KEY_REUSED: Word(
         400,
         "INVALID_REQUEST",

@@ -12,7 +12,15 @@ from kessai.dialects import HttpResponse
 from kessai.dialects.cybersource.token_faults import CONTENT_TYPE
 from kessai.dialects.cybersource.token_members import CARD_WORDS
 from kessai.dialects.cybersource.token_requests import Page
-from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress, Token
+from kessai.tokens.objects import (
+    Customer,
+    InstrumentIdentifier,
+    NetworkToken,
+    PaymentInstrument,
+    ShippingAddress,
+    State,
+    Token,
+)
 
 Body = dict[str, object]
 _encode: Final = msgspec.json.Encoder().encode
@@ -29,6 +37,8 @@ def path_of(token: Token) -> str:
             return f"/tms/v1/paymentinstruments/{token.id}"
         case PaymentInstrument():
             return f"/tms/v2/customers/{token.customer}/payment-instruments/{token.id}"
+        case NetworkToken():
+            return f"/tms/v2/tokenized-cards/{token.id}"
         case _:
             return f"/tms/v1/instrumentidentifiers/{token.id}"
 
@@ -117,16 +127,40 @@ def address(token: ShippingAddress, merchant_id: str) -> Body:
     }
 
 
-def identifier(token: InstrumentIdentifier, merchant_id: str) -> Body:
+def identifier(token: InstrumentIdentifier, merchant_id: str, network: NetworkToken | None = None) -> Body:
+    """An instrument identifier; with its network token, once its network has decided."""
     path = path_of(token)
+    shown = network is not None and network.state is not State.PENDING
     return {
         "_links": {"self": {"href": path}, "paymentInstruments": {"href": f"{path}/paymentinstruments"}},
         "id": token.id,
         "object": "instrumentIdentifier",
         "state": token.state.value,
         **token.document,
+        **({"tokenizedCard": told_of(network)} if network is not None and shown else {}),
         "metadata": {"creator": merchant_id},
     }
+
+
+_TYPES: Final[Mapping[str, str]] = {"vts": "visa", "mdes": "mastercard", "aets": "americanexpress"}
+"""Card types of network tokens, by their network's provider."""
+
+
+def told_of(token: NetworkToken) -> Body:
+    """What is said of a network token wherever it is shown. Its number is masked, and there is no cryptogram."""
+    about = token.document
+    body: Body = {"source": about.get("source", "ONFILE"), "state": token.state.value}
+    for name in ("reason", "enrollmentId", "tokenReferenceId", "number"):
+        if name in about:
+            body[name] = about[name]
+    if token.expiry:
+        body["expirationMonth"], body["expirationYear"] = token.expiry[5:], token.expiry[:4]
+    if "provider" in about:
+        body["type"] = _TYPES[str(about["provider"])]
+    for name in ("requestorId", "paymentAccountReference", "card"):
+        if name in about:
+            body[name] = about[name]
+    return body
 
 
 def in_use(token: InstrumentIdentifier) -> Body:

@@ -39,6 +39,7 @@ OTHER_PAYMENT_METHOD: Final = Fault(
 )
 NO_SUCH_IDENTIFIER: Final = Fault(400, "instrumentIdentifierNotFound", "Instrument Identifier not found")
 IDENTIFIER_GONE: Final = Fault(400, "instrumentIdentifierGone", "Instrument Identifier not available")
+NO_SUCH_TRANSIENT: Final = Fault(400, "invalidFields", "Transient token not found, expired or used before")
 NOT_FOUND: Final = Fault(404, "notFound", "Token not found")
 GONE: Final = Fault(410, "notAvailable", "Token not available.")
 NO_SUCH_PROFILE: Final = Fault(424, "notFound", "Profile not found")
@@ -53,6 +54,8 @@ IN_USE: Final = Fault(
 IS_DEFAULT: Final = Fault(
     409, "conflict", "Action cannot be performed. Another default has to be selected before this one can be deleted."
 )
+WRONG_STATE: Final = Fault(409, "conflict", "Action cannot be performed in the state that the token is in.")
+NO_KEY: Final = Fault(403, "forbidden", "Request not permitted.")
 NO_ROOM: Final = Fault(503, "unavailable", "There is no room for new tokens; nothing was done.")
 UNKNOWN_OUTCOME: Final = Fault(500, "internalError", "Internal server error")
 
@@ -60,6 +63,8 @@ OF_REFUSAL: Final[Mapping[Refusal, Fault]] = {
     Refusal.IS_DEFAULT: IS_DEFAULT,
     Refusal.IN_USE: IN_USE,
     Refusal.OTHER_KIND: OTHER_PAYMENT_METHOD,
+    Refusal.IS_CLOSED: WRONG_STATE,
+    Refusal.IS_FINAL: WRONG_STATE,
 }
 OF_MISSING: Final[Mapping[Missing, Fault]] = {Missing.UNKNOWN: NOT_FOUND, Missing.GONE: GONE}
 OF_NAMED: Final[Mapping[Missing, Fault]] = {Missing.UNKNOWN: NO_SUCH_IDENTIFIER, Missing.GONE: IDENTIFIER_GONE}
@@ -76,9 +81,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a card would become a bank account, or another number": OTHER_PAYMENT_METHOD,
     "a body names an instrument identifier that is unknown": NO_SUCH_IDENTIFIER,
     "a body names an instrument identifier that was deleted": IDENTIFIER_GONE,
+    "a body names a transient token that is unknown, expired, another merchant's or spent": NO_SUCH_TRANSIENT,
     "a path names a token that nobody was given here": NOT_FOUND,
     "an instrument identifier that payment instruments refer to is to be deleted": IN_USE,
     "a default is to be deleted while there are others": IS_DEFAULT,
+    "an account is closed, or a network token is not in a state for what is asked": WRONG_STATE,
+    "payment credentials are asked for without a key for answers": NO_KEY,
     "a path names a token that was deleted": GONE,
     "`if-match` is not the token's ETag": WRONG_ETAG,
     "`profile-id` is not the merchant's": NO_SUCH_PROFILE,

@@ -60,11 +60,16 @@ INSTRUMENT_IDENTIFIER: Final = (
 )
 """Its numbers are kept masked: they are put into the document behind the reader's back."""
 
+NETWORK_TOKEN: Final = _rows(
+    "", "source 8 consumerId 36 accountReferenceId 36 card.expirationMonth 2 card.expirationYear 4 card.type 30"
+)
+
 MEMBERS: Final[Mapping[str, tuple[Member, ...]]] = {
     "customer": CUSTOMER,
     "payment instrument": PAYMENT_INSTRUMENT,
     "shipping address": SHIPPING_ADDRESS,
     "instrument identifier": INSTRUMENT_IDENTIFIER,
+    "network token": NETWORK_TOKEN,
 }
 """Every document that is kept, by its kind, for the reference page."""
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.members import keep
 from kessai.dialects.cybersource.token_faults import (
     INVALID_COMBINATION,
@@ -30,7 +31,7 @@ from kessai.dialects.cybersource.token_members import (
 )
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
-from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Pan, luhn
+from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Card, Pan, luhn
 
 Json = Mapping[str, object]
 
@@ -52,6 +53,8 @@ class Identifier(Struct, frozen=True):
     number: Pan | AccountNumber
     routing_number: str
     document: dict[str, object]
+    enrols: dict[str, object] | None = None
+    """What a network token that is asked for with it begins with."""
 
 
 class PaymentInstrument(Struct, frozen=True):
@@ -148,8 +151,13 @@ def payment_instrument(document: Json, *, is_test: bool, is_new: bool = True) ->
     return _address_fault(kept, "billTo") or PaymentInstrument(kept, expiry, is_default, refers_to)
 
 
+def routing_number(document: Json) -> str:
+    """What finds a bank account beside its number, out of the document that is kept of its instrument identifier."""
+    return text_of(find(document, ("bankAccount", "routingNumber"))) or ""
+
+
 def identifier(document: Json, *, is_test: bool, prefix: str = "") -> Identifier | Fault:
-    """The number of a new instrument identifier. What an enrolment would need beside it is not read."""
+    """The number of a new instrument identifier, and what an enrolment needs beside it where one is asked for."""
     card, account = (text_of(find(document, (name, "number"))) for name in ("card", "bankAccount"))
     routing = text_of(find(document, ("bankAccount", "routingNumber")))
     if card is not None and account is not None:
@@ -165,7 +173,10 @@ def identifier(document: Json, *, is_test: bool, prefix: str = "") -> Identifier
         if re.fullmatch("[0-9]{12,19}", card, re.ASCII) is None or not _is_number(card, is_test):
             return INVALID_FIELDS.at(f"{prefix}card.number")
         pan = Pan(card)
-        return Identifier(pan, "", {"card": {"number": pan.masked()}, **kept})
+        enrols = enrolment(document, prefix) if text_of(document.get("type")) is not None and not prefix else None
+        if isinstance(enrols, Fault):
+            return enrols
+        return Identifier(pan, "", {"card": {"number": pan.masked()}, **kept}, enrols)
     assert account is not None
     if routing is None:
         return MISSING_FIELDS.at(f"{prefix}bankAccount.routingNumber")
@@ -185,7 +196,10 @@ def patched_identifier(document: Json, patch: Json) -> dict[str, object] | Fault
         sent, shown = (text_of(find(each, (name, "number"))) for each in (patch, document))
         if sent is not None and sent != shown:
             return OTHER_PAYMENT_METHOD.at(f"{name}.number")
-    return _kept("instrument identifier", patched(document, _without_numbers(patch)))
+    kept = _kept("instrument identifier", patched(document, _without_numbers(patch)))
+    if isinstance(kept, dict) and "type" in document:  # it was enrolled, and stays so
+        kept["type"] = document["type"]
+    return kept
 
 
 def page(query: str) -> Page | Fault:
@@ -200,6 +214,94 @@ def page(query: str) -> Page | Fault:
 
 
 MOST_LISTED: Final = 100
+
+
+# ---- network tokens
+
+
+def enrolment(document: Json, prefix: str = "") -> dict[str, object] | Fault:
+    """What a network token begins with that an instrument identifier's document asks for."""
+    kind = (text_of(document.get("type")) or ENROLLABLE_CARD).lower()
+    if kind != ENROLLABLE_CARD:
+        fault = UNSUPPORTED_FIELDS if kind == "enrollable token" else INVALID_FIELDS
+        return fault.at(f"{prefix}type")
+    card = document.get("card")
+    kept = _kept("network token", {"card": card} if isinstance(card, dict) else {}, prefix)
+    if isinstance(kept, Fault):
+        return kept
+    expiry = _card(kept)
+    return expiry if isinstance(expiry, Fault) else kept
+
+
+def number_of(document: Json) -> Pan | None:
+    """The card number that an enrolment names beside the token; None where it names none, or a masked one."""
+    text = text_of(find(document, ("card", "number")))
+    return Pan(text) if text is not None and re.fullmatch("[0-9]{1,20}", text, re.ASCII) else None
+
+
+ENROLLABLE_CARD: Final = "enrollable card"
+
+
+def tokenized_card(document: Json, *, is_test: bool) -> Identifier | Fault:
+    """A card number that a network token is wanted for. Other sources than a number are not to be had."""
+    source = (text_of(document.get("source")) or "ONFILE").upper()
+    if source != "ONFILE":
+        return (UNSUPPORTED_FIELDS if source in ("TOKEN", "ISSUER") else INVALID_FIELDS).at("source")
+    card = document.get("card")
+    of_number = identifier({"card": card} if isinstance(card, dict) else {}, is_test=is_test)
+    if isinstance(of_number, Fault):
+        return of_number
+    kept = _kept("network token", {**document, "source": source})
+    if isinstance(kept, Fault):
+        return kept
+    expiry = _card(kept)
+    if isinstance(expiry, Fault):
+        return expiry
+    return Identifier(of_number.number, "", of_number.document, kept)
+
+
+class Simulated(Struct, frozen=True):
+    """What an issuer is to do: None leaves the state; `card` is what it says of the card."""
+
+    state: str | None
+    card: dict[str, object]
+
+
+def simulated(document: Json) -> Simulated | Fault:
+    state = text_of(document.get("state"))
+    if state is not None and state not in ("ACTIVE", "SUSPENDED", "DELETED"):
+        return INVALID_FIELDS.at("state")
+    if state is None and not document.keys() & {"card", "metadata"}:
+        return MISSING_FIELDS.at("state")
+    kept = _kept("network token", {"card": document.get("card") or {}})
+    if isinstance(kept, Fault):
+        return kept
+    expiry = _card(kept)
+    if isinstance(expiry, Fault):
+        return expiry
+    card = kept.get("card")
+    about = {name: value for name, value in card.items() if name != "type"} if isinstance(card, dict) else {}
+    last_four = text_of(find(document, ("card", "last4")))
+    if last_four is not None:
+        if re.fullmatch("[0-9]{4}", last_four, re.ASCII) is None:
+            return INVALID_FIELDS.at("card.last4")
+        about["suffix"] = last_four
+    return Simulated(state, about)
+
+
+def why_deleted(document: Json) -> Fault | None:
+    """What is wrong with the reason for a network token's end."""
+    code = text_of(find(document, ("reason", "code")))
+    return None if code in (None, "PAYMENT_METHOD_REMOVED", "FRAUD") else INVALID_FIELDS.at("reason.code")
+
+
+def credentials(document: Json) -> str | Fault:
+    """The type of payment credentials that are wanted; empty for number and cryptogram, the default."""
+    wanted = text_of(document.get("paymentCredentialType")) or ""
+    if wanted not in ("", "NETWORK_TOKEN", "SECURITY_CODE", "CRYPTOGRAM"):
+        return INVALID_FIELDS.at("paymentCredentialType")
+    kind = text_of(document.get("transactionType"))
+    return wanted if kind in (None, "ECOM", "AFT") else INVALID_FIELDS.at("transactionType")
 
 
 # ---- parts
@@ -282,13 +384,29 @@ class Tokenize(Struct, frozen=True):
     documents: Mapping[str, dict[str, object]]
 
 
+def with_card(sent: Tokenize, card: Card) -> Tokenize:
+    """What a request wants, made with a card from elsewhere. What the request says of the card goes first."""
+    documents = dict(sent.documents)
+    number = {"card": {"number": card.pan.digits}}
+    identifier = documents.get("instrumentIdentifier", {})
+    if "id" not in identifier and not identifier.keys() & {"card", "bankAccount"}:
+        documents["instrumentIdentifier"] = {**identifier, **number}
+    if "paymentInstrument" in sent.wanted or "paymentInstrument" in documents:
+        found = documents.get("paymentInstrument", {})
+        about: dict[str, object] = {}
+        if card.expiry is not None:
+            about |= {"expirationMonth": f"{card.expiry.month:02d}", "expirationYear": f"{card.expiry.year:04d}"}
+        if card.brand is not None:
+            about["type"] = TYPE_OF_BRAND[card.brand]
+        told = found.get("card")
+        documents["paymentInstrument"] = {**found, "card": {**about, **(told if isinstance(told, dict) else {})}}
+    return Tokenize(sent.wanted, documents)
+
+
 def tokenize(document: Json) -> Tokenize | Fault:
-    """Without types it is what the document speaks of. Transient tokens are not taken yet."""
+    """Without types it is what the document speaks of."""
     spoken = document.get("tokenInformation")
     told = spoken if isinstance(spoken, dict) else {}
-    for name in ("jti", "transientTokenJwt"):
-        if name in told:
-            return UNSUPPORTED_FIELDS.at(f"tokenInformation.{name}")
     documents = {name: told[name] for name in RESOURCES if isinstance(told.get(name), dict)}
     types = find(document, ("processingInformation", "actionTokenTypes"))
     wanted = frozenset(map(str, types)) if isinstance(types, list) else frozenset(documents)

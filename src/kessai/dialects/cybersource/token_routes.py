@@ -1,7 +1,4 @@
-"""Routes of the token family: method and path to what is asked for. One table. Pure.
-
-Enrolment of cards with their network, tokenized cards, payment credentials and assets are rows still to come.
-"""
+"""Routes of the token family: method and path to what is asked for. One table. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,11 +31,18 @@ class Kind(Enum):
     DELETE_IDENTIFIER = "an instrument identifier's end"
     LIST_REFERRING = "the payment instruments of a number"
     TOKENIZE = "several tokens at once"
+    ENROL = "a network token for a card, behind the answer"
+    CREATE_TOKENIZED = "a network token for a card number, at once"
+    READ_TOKENIZED = "a network token"
+    DELETE_TOKENIZED = "a network token's end"
+    SIMULATE = "what a card's issuer does with its network token"
+    CREDENTIALS = "a network token's number and a cryptogram, encrypted to the merchant's key"
+    READ_ASSET = "a picture of a card"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One route. `{customer}` and `{id}` stand for one segment each."""
+    """One route. Each name in braces stands for one segment."""
 
     method: str
     path: str
@@ -51,6 +55,7 @@ _INSTRUMENTS: Final = "/tms/v2/customers/{customer}/payment-instruments"
 _ADDRESSES: Final = "/tms/v2/customers/{customer}/shipping-addresses"
 _LONE: Final = "/tms/v1/paymentinstruments"
 _IDENTIFIERS: Final = "/tms/v1/instrumentidentifiers"
+_TOKENIZED: Final = "/tms/v2/tokenized-cards"
 
 ROUTES: Final[tuple[Row, ...]] = (
     Row("POST", _CUSTOMERS, Kind.CREATE_CUSTOMER, 201),
@@ -77,6 +82,14 @@ ROUTES: Final[tuple[Row, ...]] = (
     Row("DELETE", _IDENTIFIERS + "/{id}", Kind.DELETE_IDENTIFIER, 204),
     Row("GET", _IDENTIFIERS + "/{id}/paymentinstruments", Kind.LIST_REFERRING, 200),
     Row("POST", "/tms/v2/tokenize", Kind.TOKENIZE, 200),
+    Row("POST", _IDENTIFIERS + "/{id}/enrollment", Kind.ENROL, 202),
+    Row("POST", _TOKENIZED, Kind.CREATE_TOKENIZED, 201),
+    Row("GET", _TOKENIZED + "/{id}", Kind.READ_TOKENIZED, 200),
+    Row("POST", _TOKENIZED + "/{id}/delete", Kind.DELETE_TOKENIZED, 204),
+    Row("POST", _TOKENIZED + "/{id}/issuer-life-cycle-event-simulations", Kind.SIMULATE, 204),
+    Row("POST", "/tms/v2/tokens/{id}/payment-credentials", Kind.CREDENTIALS, 200),
+    Row("POST", "/tms/v3/tokens/{id}/payment-credentials", Kind.CREDENTIALS, 200),
+    Row("GET", "/tms/v2/tokens/{id}/{provider}/assets/{asset}", Kind.READ_ASSET, 200),
 )
 
 
@@ -85,6 +98,9 @@ class Match(Struct, frozen=True):
     customer: str | None
     """The `{customer}` segment as it stands in the path; None where the route has none."""
     id: str
+    provider: str = ""
+    asset: str = ""
+    """What a picture is of; empty, as the provider, where the route has none."""
 
 
 def _compiled() -> dict[int, list[tuple[tuple[str, ...], dict[str, Row]]]]:
@@ -114,7 +130,8 @@ def match(method: str, path: str) -> Match | frozenset[str]:
             found = methods.get(method)
             if found is None:
                 return frozenset(methods)
-            return Match(found, segments.get("{customer}"), segments.get("{id}", ""))
+            names = [segments.get(name, "") for name in ("{id}", "{provider}", "{asset}")]
+            return Match(found, segments.get("{customer}"), *names)
     return frozenset()
 
 

@@ -5,6 +5,15 @@ SELECT kind, id, made, version, revision, state, document, deleted_at, customer,
   FROM tokens
  WHERE merchant_id = :merchant_id AND id = :id;
 
+-- tokens_page --
+-- A merchant's tokens of every kind behind an id, deleted ones too.
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM tokens
+ WHERE merchant_id = :merchant_id AND id > :after
+ ORDER BY id
+ LIMIT :most;
+
 -- load_default_tokens --
 -- What a customer has for its defaults: at most one token of each kind.
 SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
@@ -62,13 +71,37 @@ SELECT COUNT(*) FROM tokens
 SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
        fingerprint, sealed
   FROM tokens
- WHERE merchant_id = :merchant_id AND instrument = :instrument AND deleted_at IS NULL
+ WHERE merchant_id = :merchant_id AND instrument = :instrument AND kind = 'payment instrument' AND deleted_at IS NULL
  ORDER BY made
  LIMIT :most OFFSET :start;
 
 -- count_referring_tokens --
 SELECT COUNT(*) FROM tokens
- WHERE merchant_id = :merchant_id AND instrument = :instrument AND deleted_at IS NULL;
+ WHERE merchant_id = :merchant_id AND instrument = :instrument AND kind = 'payment instrument' AND deleted_at IS NULL;
+
+-- network_token_of --
+-- The network token of a card: of those that were made for it, the one that is not gone.
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM tokens
+ WHERE merchant_id = :merchant_id AND instrument = :instrument AND kind = 'network token' AND deleted_at IS NULL
+ ORDER BY made DESC
+ LIMIT 1;
+
+-- pending_tokens --
+-- Network tokens that were asked for, the oldest first.
+SELECT id FROM tokens
+ WHERE merchant_id = :merchant_id AND state = 'PENDING' AND deleted_at IS NULL
+ ORDER BY made
+ LIMIT :most;
+
+-- expiring_tokens --
+-- Payment instruments that expire in a month or before it, in the order of their ids.
+SELECT id, instrument FROM tokens
+ WHERE merchant_id = :merchant_id AND kind = 'payment instrument' AND deleted_at IS NULL AND state = 'ACTIVE'
+   AND expiry <> '' AND expiry <= :month AND id > :after
+ ORDER BY id
+ LIMIT :most;
 
 -- token_by_fingerprint --
 -- The instrument identifier of a number.
