@@ -19,7 +19,6 @@ from kessai.storage.payments import Answer, Claim, encode_json, from_ms, to_ms, 
 from kessai.storage.writes import Conflict, Finish, Raced, claim_row, forget
 from kessai.tokens.objects import (
     Customer,
-    Document,
     InstrumentIdentifier,
     Missing,
     NetworkToken,
@@ -42,12 +41,6 @@ KINDS: Final[Mapping[type[Token], str]] = {
 }
 MOST_REFERRING: Final = 1_000
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-@lru_cache(maxsize=2048)
-def _document(packed: bytes) -> Document:
-    """What is kept of a token, which nobody changes in place: the same bytes are the same document."""
-    return _decode(unpack(packed) or b"{}")
 
 
 class Tokens:
@@ -208,6 +201,12 @@ async def oldest_answer(database: Database, merchant_id: str) -> int | None:
 
 
 def _token(row: Row) -> Token:
+    return _token_of(tuple(row))
+
+
+@lru_cache(maxsize=2048)
+def _token_of(row: tuple[Any, ...]) -> Token:
+    """The token of a row. Nobody changes a token in place, its document included: the same row is the same token."""
     kind, id_, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry = row[:12]
     common: dict[str, Any] = {
         "id": id_,
@@ -215,7 +214,7 @@ def _token(row: Row) -> Token:
         "version": version,
         "revision": revision,
         "state": State(state),
-        "document": _document(bytes(document)),
+        "document": _decode(unpack(bytes(document)) or b"{}"),
         "deleted_at": from_ms(deleted_at) if deleted_at is not None else None,
     }
     match kind:
