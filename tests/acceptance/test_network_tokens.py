@@ -344,6 +344,11 @@ def test_pictures_are_made_of_every_kind(shop: Client) -> None:
 # ---- paying
 
 
+def approved(reply: Reply) -> Json:
+    assert reply.status == 201, reply.body
+    return reply.json
+
+
 def test_what_pays(service: Service, shop: Client) -> None:
     """An active network token does, unless the merchant says otherwise; in every other case the card's number."""
     pan = fresh()
@@ -440,3 +445,48 @@ def test_cards_that_expire_are_renewed_replaced_or_closed(service: Service) -> N
         instrument, number = shown(prefix)
         assert instrument["card"]["expirationYear"] == str(at.month.year)
         assert number == before[prefix]
+
+
+# ---- paying
+
+
+def test_a_payment_prefers_the_active_network_token_and_falls_back_to_the_card(shop: Client) -> None:
+    pan = fresh()
+    card = tokenized(shop, pan)
+    number = card["instrumentIdentifier"]["id"]
+    ordered = {"orderInformation": {"amountDetails": {"totalAmount": "10.00", "currency": "USD"}, "billTo": BILL_TO}}
+    paying = {
+        "paymentInformation": {
+            "instrumentIdentifier": {"id": number},
+            "card": {"expirationMonth": "11", "expirationYear": "2030"},
+        }
+    }
+
+    def paid(**more: object) -> Json:
+        return approved(shop.pay(ordered | paying | more))
+
+    by_network = paid()
+    assert by_network["processingInformation"] == {"paymentSolution": "014"}
+    shown = by_network["paymentInformation"]
+    assert shown["card"] == {"suffix": pan[-4:], "type": "001"}
+    assert shown["tokenizedCard"]["requestorId"].isdigit()
+    reference = by_network["processorInformation"]["paymentAccountReferenceNumber"]
+    assert reference == made(shop.call("GET", f"{CARDS}/{card['id']}"), 200)["paymentAccountReference"]
+    assert approved(shop.post(f"/pts/v2/payments/{by_network['id']}/captures", ordered))["status"] == "PENDING"
+
+    ignoring = paid(tokenInformation={"networkTokenOption": "ignore"})
+    assert "processingInformation" not in ignoring
+    assert ignoring["paymentInformation"]["tokenizedCard"] == {"type": "001"}
+
+    place = f"{CARDS}/{card['id']}/issuer-life-cycle-event-simulations"
+    for state, is_network in (("SUSPENDED", False), ("ACTIVE", True), ("DELETED", False)):
+        assert shop.post(place, {"state": state}).status == 204
+        assert ("processingInformation" in paid()) == is_network, state
+
+
+def test_a_credit_goes_to_the_card_itself(shop: Client) -> None:
+    number = tokenized(shop, fresh())["instrumentIdentifier"]["id"]
+    ordered = {"orderInformation": {"amountDetails": {"totalAmount": "10.00", "currency": "USD"}}}
+    given = approved(shop.credit(ordered | {"paymentInformation": {"instrumentIdentifier": {"id": number}}}))
+    assert "processingInformation" not in given
+    assert given["paymentInformation"]["tokenizedCard"] == {"type": "001"}

@@ -321,7 +321,8 @@ class Edge:
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
         if decoded is None:
             if found.row.kind in _NEW_PAYMENTS:
-                stored = await self._paying.look_up(merchant, document)
+                by_network = found.row.kind is Kind.AUTHORIZE
+                stored = await self._paying.look_up(merchant, document, by_network=by_network)
             decoded = await self._decode(account, found, document, stored)
             if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
                 told = await self._told(account, found, request, signature)

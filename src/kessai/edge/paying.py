@@ -28,13 +28,14 @@ from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.outcomes import Attached
 from kessai.payment.authorize import Authorize
-from kessai.payment.card import Card, Pan
+from kessai.payment.card import Card, Expiry, Pan
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.storage.payments import Answer, Claim
-from kessai.tokenizer import Tokenizer, Unresolved
-from kessai.tokens import rules
+from kessai.tokenizer import NetworkCard, Tokenizer, Unresolved
+from kessai.tokens import network, rules
+from kessai.tokens.network import Option
 from kessai.tokens.objects import (
     Customer,
     InstrumentIdentifier,
@@ -48,6 +49,9 @@ from kessai.transients import Transients
 Json = Mapping[str, object]
 canonical: Final = msgspec.json.Encoder(order="sorted")
 
+STORED_NETWORK_CARD: Final = "014"
+"""The payment solution of a stored card's network token."""
+_OPTIONS: Final = frozenset(option.value for option in Option)
 _NUMBERS: Final = (
     ("paymentInformation", "card", "number"),
     ("paymentInformation", "tokenizedCard", "number"),
@@ -65,6 +69,10 @@ class Stored(Struct, frozen=True, kw_only=True):
     tokens: Tokens
     types: frozenset[str]
     """The kinds of tokens that it is to make."""
+    network: NetworkCard | None = None
+    """The network token that pays in the card's place."""
+    card_suffix: str = ""
+    """The last four of that card."""
     claim: Claim | None = None
     """Of the transient token that pays: it goes with commit 1."""
 
@@ -83,22 +91,22 @@ class Paying:
         self._make = tokenizer
         self._transients = transients
 
-    async def look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
-        """None for a request that neither names a token nor makes one."""
+    async def look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
+        """None for a request that neither names a token nor makes one. `by_network`: a network token may pay."""
         named = flex.named(document)
         if named is None:
-            return await self._look_up(merchant, document)
+            return await self._look_up(merchant, document, by_network=by_network)
         spent = await self._transients.spend(merchant.id, named[1])
         if isinstance(spent, Refusal):
             return Problems(INVALID_DATA, (FieldError(named[0]),))
         whole = flex.filled(document, spent.card)
-        found = await self._look_up(merchant, whole)
+        found = await self._look_up(merchant, whole, by_network=by_network)
         if isinstance(found, Problems):
             return found
         found = found or Stored(document=whole, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=frozenset())
         return replace(found, claim=spent.claim)
 
-    async def _look_up(self, merchant: Merchant, document: Json) -> Stored | Problems | None:
+    async def _look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
         named = stored.named(document)
         types = stored.types_wanted(document)
         if isinstance(named, Problems) or isinstance(types, Problems):
@@ -140,7 +148,22 @@ class Paying:
         brought = stored.supplied(
             tokens, pan, found.expiry, has_bill_to=bool(said.get("billTo")), has_ship_to=bool(said.get("shipTo"))
         )
-        return Stored(document=whole, brought=brought, tokens=paid, types=types)
+        held = Stored(document=whole, brought=brought, tokens=paid, types=types)
+        if pan is None or found.instrument is None or not by_network:
+            return held
+        return await self._by_network(merchant, held, pan, found.instrument)
+
+    async def _by_network(self, merchant: Merchant, held: Stored, pan: Pan, instrument: InstrumentIdentifier) -> Stored:
+        """The same, paid by the card's network token where it has an active one and the request does not mind."""
+        asked = find(held.document, ("tokenInformation", "networkTokenOption"))
+        option = Option(asked) if asked in _OPTIONS else None
+        month = f"{merchant.at(self._make.clock()):%Y-%m}"
+        card = await self._make.pays_with(merchant.id, instrument, option, month)
+        if card is None:
+            return held
+        year, _, month = card.expiry.partition("-")
+        brought = replace(held.brought, pan=card.number, expiry=Expiry(int(year), int(month)), is_network=True)
+        return replace(held, brought=brought, network=card, card_suffix=pan.suffix)
 
     async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
         """The same of a request that is as requests usually are; None where it has to be walked."""
@@ -156,6 +179,8 @@ class Paying:
         )
         if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
             return None
+        if found.instrument is not None and found.instrument.document.get("type") == network.TYPE:
+            return None  # a network token may pay
         tokens = Tokens(
             instrument=found.instrument,
             payment_instrument=found.payment_instrument,
@@ -199,7 +224,16 @@ class Paying:
         reference = None
         if isinstance(request.command, Credit) and found.tokens.instrument is not None:
             reference = self.reference_of(merchant, request.command.card)
-        return replace(request.echo, tokens=stored.shown(found.tokens), account_reference=reference)
+        echo = replace(request.echo, tokens=stored.shown(found.tokens), account_reference=reference)
+        if found.network is None:
+            return echo
+        return replace(
+            echo,
+            requestor_id=found.network.requestor,
+            card_suffix=found.card_suffix,
+            payment_solution=STORED_NETWORK_CARD,
+            account_reference=found.network.account_reference,
+        )
 
     def reference_of(self, merchant: Merchant, card: Card) -> str:
         """A card's account reference, of its fingerprint: nobody without the merchant's key can try numbers out."""

@@ -340,7 +340,7 @@ def _card_types(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     if "network-token" in transaction.flags:
         for member, sent in (("requestorId", echo.requestor_id), ("assuranceLevel", echo.assurance_level)):
             tokenized[member] = sent if isinstance(sent, str) else _TOKEN_DEFAULTS[member]
-        card = {"suffix": payment.pan_suffix, "type": code}
+        card = {"suffix": echo.card_suffix or payment.pan_suffix, "type": code}
     balance = transaction.facts.get("balance")
     features: Body = {}
     if balance is not None:
@@ -372,6 +372,8 @@ def _add_tokens(body: Body, echo: Echo) -> None:
             _insert(body, "paymentInformation", held)
         shown = {**held, **echo.tokens}
         body["paymentInformation"] = {name: shown[name] for name in _WITH_TOKENS if name in shown}
+    if echo.payment_solution is not None:
+        _insert(body, "processingInformation", {"paymentSolution": echo.payment_solution})
     said = body.get("processorInformation")
     if echo.account_reference is not None and isinstance(said, dict):
         body["processorInformation"] = {"paymentAccountReferenceNumber": echo.account_reference, **said}

@@ -24,6 +24,9 @@ class Echo(Struct, frozen=True, kw_only=True):
     assurance_level: object = None
     tokens: Mapping[str, object] | None = None
     """The tokens that paid, as `paymentInformation` shows them."""
+    card_suffix: str | None = None
+    """The last four of the card behind the network token that paid."""
+    payment_solution: str | None = None
     account_reference: str | None = None
     """The payment account reference of the card."""
     made: Mapping[str, object] | None = None

@@ -73,7 +73,7 @@ def authorization(
         return card
     amount = _total(document, values, findings, merchant)
     address = _address(brought.bill_to or find(document, _BILL_TO))
-    is_token = find(document, _TOKENIZED) is not None
+    is_token = brought.is_network or find(document, _TOKENIZED) is not None
     command = _authorization(
         values, findings, merchant, now, card, amount, address, japan.sent_in(document, findings), is_token=is_token
     )

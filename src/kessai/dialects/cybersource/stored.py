@@ -117,13 +117,15 @@ class Supplied(Struct, frozen=True, kw_only=True):
     type: str | None = None
     bill_to: dict[str, object] | None = None
     ship_to: dict[str, object] | None = None
+    is_network: bool = False
+    """Whether the number is a network token's: it pays in the card's place, with an expiry of its own."""
 
     def add_to(self, values: dict[str, object]) -> None:
         """Into the values that were read of the request, by their neutral names."""
         if self.pan is None:
             return
         values.setdefault("pan", self.pan)
-        if self.expiry is not None and not ("month" in values or "year" in values):
+        if self.expiry is not None and (self.is_network or not ("month" in values or "year" in values)):
             values["month"], values["year"] = self.expiry.month, self.expiry.year
         if self.type is not None:
             values.setdefault("type", self.type)
@@ -132,10 +134,8 @@ class Supplied(Struct, frozen=True, kw_only=True):
         """Into the members that are kept of the request."""
         if self.pan is not None:
             card = _object(_object(kept, "paymentInformation"), "card")
-            if self.expiry is not None and (values.get("month"), values.get("year")) == (
-                self.expiry.month,
-                self.expiry.year,
-            ):
+            paid = (values.get("month"), values.get("year"))
+            if self.expiry is not None and not self.is_network and paid == (self.expiry.month, self.expiry.year):
                 card.setdefault("expirationMonth", f"{self.expiry.month:02d}")
                 card.setdefault("expirationYear", f"{self.expiry.year:04d}")
             if self.type is not None and values.get("type") == self.type:
