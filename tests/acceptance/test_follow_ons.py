@@ -332,7 +332,7 @@ def test_a_credit_pays_a_card(till: Client) -> None:
 @pytest.mark.parametrize("place", ["customer", "paymentInstrument", "instrumentIdentifier", "legacyToken"])
 def test_a_token_that_nobody_knows_is_refused(till: Client, place: str) -> None:
     """Case 72."""
-    document = payment() | {"paymentInformation": {place: {"id": "F45FB3E443AC3C57E053A2598D0A9CFF"}}}
+    document = payment() | {"paymentInformation": {place: {"id": "F45FB3E443AC3C57E053A2598D0A9CF0"}}}
     assert till.credit(document).said == refused("INVALID_DATA")
     assert till.pay(document).said == refused("INVALID_DATA")
 

@@ -130,7 +130,7 @@ def paths(row: token_routes.Row, ours: Estate, theirs: Estate) -> Iterator[tuple
     for chosen in itertools.product(*(foreign[hole] for hole in holes)):
         if all(identifier == own[hole] for hole, identifier in zip(holes, chosen, strict=True)):
             continue
-        path = nobodys = row.path
+        path = nobodys = row.path.replace("{provider}", "vts").replace("{asset}", "card-icon")
         for hole, identifier in zip(holes, chosen, strict=True):
             path = path.replace(hole, identifier)
             nobodys = nobodys.replace(hole, identifier if identifier == own[hole] else like(identifier))

@@ -1,6 +1,7 @@
 """The vault: what its keys have sealed, turning them, and moving tokens to another installation."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,16 +49,24 @@ def rotate(
     """
     if (merchant is None) is not rotate_all:
         raise typer.BadParameter("either one merchant or all of them", param_hint="--merchant, --all")
-    try:
-        with admin.orders(data, database) as give:
-            done = _turn(give, merchant, pace)
-    except KeyboardInterrupt:
-        raise Refused("stopped; what is done stays done, and the same command goes on from there") from None
+    with _interrupts() as is_stopped, admin.orders(data, database) as give:
+        done = _turn(give, merchant, pace, is_stopped)
     tell(done, show.rotated, as_json)
 
 
-def _turn(give: Callable[..., Any], merchant: str | None, pace: int) -> dict[str, Any]:
-    """Step by step to the end. Refused where rows do not open, so that their key has to stay."""
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether somebody has pressed Ctrl-C: asked between two steps, so that none is cut in its middle."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _turn(give: Callable[..., Any], merchant: str | None, pace: int, is_stopped: Callable[[], bool]) -> dict[str, Any]:
+    """Step by step to the end. Refused where rows do not open, so that their key has to stay, and when stopped."""
     begun = give("vault begin", merchant=merchant)
     done = {"merchants": begun["merchants"], "resumed": begun["stage"] == "resumed", "resealed": 0}
     merchants, at, counted = begun["merchants"], None, False
@@ -65,6 +74,8 @@ def _turn(give: Callable[..., Any], merchant: str | None, pace: int) -> dict[str
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
         bar = progress.add_task("adding keys", total=None)
         while merchants:
+            if is_stopped():
+                raise Refused("stopped; what is done stays done, and the same command goes on from there")
             step = give("vault step", merchants=merchants, at=at, pace=pace)
             merchants, at = step["merchants"], step["at"]
             done["resealed"] += step["resealed"]

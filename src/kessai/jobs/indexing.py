@@ -41,7 +41,7 @@ BUSY: Final = 0.5
 """The share of a core above which the process has other things to do."""
 MANY: Final = 8
 """Exchanges under way above which it has, too: where others take the processor, its own share tells little."""
-SHARE_BUSY, SHARE_IDLE = 0.05, 0.5
+SHARE_BUSY, SHARE_IDLE = 0.02, 0.5
 """The share of time that indexing takes then, and else."""
 SEARCHES_KEPT: Final = timedelta(hours=24)
 """How long a search is kept that was not saved."""
