@@ -43,6 +43,9 @@ SLOW_SYNC_S: Final = 0.001
 MOST_WRITES: Final = 512
 """In one commit; more wait for the next."""
 RESTART_WAL_BYTES: Final = 64 * 1024 * 1024
+CHECKPOINT_EVERY_S: Final = 0.1
+"""Little and often: a commit's sync waits for what a checkpoint has just written. Once a second is felt by the 99th
+percentile."""
 
 _BUGS: Final = """
 ThreadingViolationError IncompleteExecutionError BindingsError ExecutionCompleteError ExecTraceAbort
@@ -356,7 +359,7 @@ class Sqlite:
     def _checkpoint(self) -> None:
         connection = connect(self.path)
         wal = self.path.with_name(self.path.name + "-wal")
-        while not self._stop.wait(1.0):
+        while not self._stop.wait(CHECKPOINT_EVERY_S):
             try:
                 large = wal.stat().st_size > RESTART_WAL_BYTES
                 mode = apsw.SQLITE_CHECKPOINT_RESTART if large else apsw.SQLITE_CHECKPOINT_PASSIVE
