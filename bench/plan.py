@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -162,7 +161,7 @@ class Run:
         one_in = max(1, gateways.authorized(self._setup.rows, 0) // _LOOKED_UP)
         spread, _ = gateways.payments(self._setup.rows, 0, _LOOKED_UP, one_in)  # over all that is stored
         rate = self._rate("d", gateway, lambda _: signer.lookups(spread), connections)
-        later = chain(spread[len(spread) // 2 :], spread[: len(spread) // 2])
+        later = [*spread[len(spread) // 2 :], *spread[: len(spread) // 2]]
         figures = self._measure(gateway, lambda _: signer.lookups(later), rate, connections)
         self._add(self._setup.engine, LOOKUP, connections, stored, figures)
 
