@@ -98,6 +98,21 @@ class Page:
             where = {"type": kind, "x": middle[0], "y": middle[1], "button": "left", "clickCount": 1}
             self.browser.call("Input.dispatchMouseEvent", self.session, **where)
 
+    def click_until(self, selector: str, script: str) -> None:
+        """Click as a person does: again where nothing came of it.
+
+        A frame of another site paints a moment after it has loaded; until then the browser gives a click to the page.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            self.click(selector)
+            clicked = time.monotonic()
+            while time.monotonic() < clicked + 2:
+                if self.run(script):
+                    return
+                time.sleep(0.02)
+            assert time.monotonic() < deadline, (script, self.browser.events[-10:])
+
     def type(self, text: str) -> None:
         """Press keys: they go to whatever has the focus, in whichever frame."""
         for letter in text:

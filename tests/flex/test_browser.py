@@ -109,8 +109,7 @@ def opened(browser: Browser, shop: Shop, site: Site, **more: object) -> Page:
 
 def fill(page: Page, number: str = NUMBER, code: str = CODE) -> None:
     for kind, place, text in (("number", "#number", number), ("securityCode", "#code", code)):
-        page.click(place)
-        page.until(f"events.some((each) => each.kind === '{kind}' && each.type === 'focus')")
+        page.click_until(place, f"events.some((each) => each.kind === '{kind}' && each.type === 'focus')")
         page.type(text)
         changes = f"events.filter((each) => each.kind === '{kind}' && each.type === 'change').length"
         page.until(f"{changes} >= {len(text)}")
