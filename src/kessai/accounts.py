@@ -20,17 +20,25 @@ import msgspec
 
 from kessai.acquirers import Personality, personalities
 from kessai.dialects.cybersource.auth import Certificate, SharedSecret
+from kessai.dialects.document import has_bad_characters
+from kessai.dialects.paymentoptions.auth import hash_of
 from kessai.keys import Keys
 from kessai.messages import Messages
 from kessai.payment import issuers
-from kessai.payment.merchant import Merchant, Mode, Terms
+from kessai.payment.merchant import Merchant, Mode, ServerToServer, Terms
+from kessai.payment.risk import Limits
 from kessai.storage.database import Database
 from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, Merchants, RevokeKey, SetMerchant
 from kessai.vault import Vault
 
 ANSWERS: Final = "answers"
 """The kind of a certificate that signs nothing: answers are encrypted to it."""
-WIRES: Final = ("cybersource",)
+BEARER: Final = "bearer"
+"""The kind of a pair of secrets that requests of the PaymentOptions wire carry."""
+WIRES: Final = ("cybersource", "paymentoptions")
+GROUPS: Final[Mapping[str, Any]] = {"options": issuers.Contract, "paymentoptions": ServerToServer, "risk": Limits}
+"""Settings that go together, each named after its group and a point."""
+LONGEST_NAME: Final = 255
 MOST_RACES: Final = 32
 """How often a change of a merchant that others change too starts again."""
 _ID: Final = re.compile(r"[A-Za-z0-9_]{1,30}", re.ASCII)
@@ -39,6 +47,13 @@ _KEY_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 
 class Refused(Exception):
     """An administrative order that cannot be carried out; the text is one sentence for the operator."""
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """A pair of secrets: the user name of `Authorization: Basic`, and `x-api-key`."""
+
+    api_key: str
+    x_api_key: str
 
 
 @dataclass(slots=True)
@@ -51,6 +66,8 @@ class Account:
     keys: dict[str, SharedSecret | Certificate] = field(default_factory=dict)
     answer_keys: dict[str, Certificate] = field(default_factory=dict)
     """What answers may be encrypted to, by the ids that requests name. They sign nothing."""
+    bearers: tuple[str, ...] = ()
+    """Ids of its pairs of bearer secrets."""
 
 
 class Accounts:
@@ -63,6 +80,10 @@ class Accounts:
         self.keys = Keys(database, vault)
         self.messages = Messages(database, vault)
         self._accounts: dict[str, Account] = {}
+        self._bearers: dict[bytes, tuple[str, str]] = {}
+        """Merchant and key of a secret that is borne, by its hash."""
+        self.exposed: set[tuple[str, str]] = set()
+        """Merchant and key of secrets that came over a network in the clear: they are to be changed."""
         self._version = 0
         self.changing = asyncio.Lock()
         """Held over every change, so that two orders about one merchant come one after the other."""
@@ -74,6 +95,12 @@ class Accounts:
 
     def find(self, merchant_id: str) -> Account | None:
         return self._accounts.get(merchant_id)
+
+    def of_bearer(self, hashed: bytes) -> tuple[Account, str] | None:
+        """Whose a secret is, and of which key, by its hash."""
+        found = self._bearers.get(hashed)
+        account = self._accounts.get(found[0]) if found is not None else None
+        return (account, found[1]) if account is not None and found is not None else None
 
     def get(self, merchant_id: str) -> Account:
         """Refused where there is no such merchant."""
@@ -119,10 +146,14 @@ class Accounts:
         merchant_id = account.merchant.id
         live: dict[str, SharedSecret | Certificate] = {}
         answer_keys: dict[str, Certificate] = {}
+        bearers: dict[bytes, tuple[str, str]] = {}
         for row in await self._rows.keys(merchant_id):
             if row.revoked_at is not None:
                 continue
-            if row.sealed is not None:
+            if row.kind == BEARER and row.sealed is not None:
+                pair = self._open_bearer(merchant_id, row.id, row.sealed)
+                bearers |= {hash_of(text.encode()): (merchant_id, row.id) for text in (pair.api_key, pair.x_api_key)}
+            elif row.sealed is not None:
                 secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
                 live[row.id] = SharedSecret(row.id, secret, merchant_id)
             elif row.kind == ANSWERS and row.certificate is not None:
@@ -131,6 +162,12 @@ class Accounts:
                 certificate = Certificate.of(row.certificate, merchant_id)
                 live |= dict.fromkeys(certificate.key_ids, certificate)
         account.keys, account.answer_keys = live, answer_keys
+        account.bearers = tuple(dict.fromkeys(key_id for _, key_id in bearers.values()))
+        others = {hashed: whose for hashed, whose in self._bearers.items() if whose[0] != merchant_id}
+        self._bearers = others | bearers
+
+    def _open_bearer(self, merchant_id: str, key_id: str, sealed: bytes) -> Bearer:
+        return msgspec.json.decode(self._vault.open_secret(merchant_id, key_id, "shared_secret", sealed), type=Bearer)
 
     # ---- changes
 
@@ -144,10 +181,12 @@ class Accounts:
         key_id: str | None = None,
         shared_secret: str | None = None,
         certificate: bytes | None = None,
+        legal_name: str | None = None,
     ) -> dict[str, object]:
         """A new merchant. Without a key of its own it gets a shared secret, which the answer shows once.
 
-        Refused for an id that is taken or impossible, an unknown personality, a live merchant on a simulator.
+        With a name in law it gets a pair of bearer secrets too, for the PaymentOptions wire. Refused for an id that is
+        taken or impossible, an unknown personality, a live merchant on a simulator.
         """
         if _ID.fullmatch(merchant_id) is None:
             raise Refused("a merchant id is 1 to 30 letters, digits and underscores")
@@ -156,7 +195,8 @@ class Accounts:
             raise Refused(f"there is no personality {personality}; there are: {', '.join(personalities())}")
         if merchant_id in self._accounts:
             raise Refused(f"there is a merchant {merchant_id} already")
-        row = MerchantRow(id=merchant_id, personality=personality, mode=mode, terms="{}", settled_until=now)
+        terms = msgspec.json.encode({"legal_name": _legal_name(legal_name)} if legal_name is not None else {}).decode()
+        row = MerchantRow(id=merchant_id, personality=personality, mode=mode, terms=terms, settled_until=now)
         _refuse_live_on_simulator(mode, kind)
         keysets = self._vault.create_keys(merchant_id)
         self._vault.load(merchant_id, keysets)
@@ -169,11 +209,15 @@ class Accounts:
             key, text = await self._secret_row(merchant_id, key_id, shared_secret, now)
             keys.append(key)
             shown |= {"key_id": key.id} | ({"shared_secret": text} if shared_secret is None else {})
+        if legal_name is not None:
+            key, pair = await self._bearer_row(merchant_id, now)
+            keys.append(key)
+            shown |= {"legal_name": legal_name} | pair
         write = AddMerchant(row=row, keysets={str(p): bytes(k) for p, k in keysets.items()}, keys=tuple(keys), now=now)
         if not await self.database.write(write):
             self._vault.forget(merchant_id)
             raise Refused(f"there is a merchant {merchant_id} already")
-        account = Account(_merchant(row), {}, now)
+        account = Account(_merchant(row), msgspec.json.decode(terms), now)
         await self._load_keys(account)
         self._accounts[merchant_id] = account
         if self.welcome is not None:
@@ -197,6 +241,36 @@ class Accounts:
         )
         row = KeyRow(id=key_id, kind="secret", sealed=sealed, certificate=None, created_at=now, revoked_at=None)
         return row, text
+
+    async def _bearer_row(self, merchant_id: str, now: datetime) -> tuple[KeyRow, dict[str, object]]:
+        """A new pair of bearer secrets, and how it is shown, once."""
+        pair, key_id = Bearer(secrets.token_urlsafe(32), secrets.token_urlsafe(32)), f"po-{uuid.uuid4()}"
+        seal = partial(self._vault.seal_secret, merchant_id, key_id, "shared_secret", msgspec.json.encode(pair))
+        row = KeyRow(
+            id=key_id,
+            kind=BEARER,
+            sealed=await self.keys.sealed(seal, now),
+            certificate=None,
+            created_at=now,
+            revoked_at=None,
+        )
+        return row, {"paymentoptions_key_id": key_id, "api_key": pair.api_key, "x_api_key": pair.x_api_key}
+
+    async def add_bearer(self, merchant_id: str, now: datetime) -> dict[str, object]:
+        """Another pair of bearer secrets for a merchant, shown once."""
+        account = self.get(merchant_id)
+        row, shown = await self._bearer_row(merchant_id, now)
+        if not await self.database.write(AddKey(merchant_id, row)):
+            raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
+        await self._load_keys(account)
+        return {"merchant": merchant_id, "kind": row.kind, **shown}
+
+    async def bearer(self, merchant_id: str) -> Bearer:
+        """The latest live pair of bearer secrets, opened for its owner."""
+        for row in reversed(await self._rows.keys(merchant_id)):
+            if row.kind == BEARER and row.sealed is not None and row.revoked_at is None:
+                return self._open_bearer(merchant_id, row.id, row.sealed)
+        raise Refused(f"the merchant {merchant_id} has no keys of the PaymentOptions wire")
 
     def _certificate_row(self, merchant_id: str, data: bytes, now: datetime) -> KeyRow:
         try:
@@ -281,7 +355,7 @@ class Accounts:
     async def shared_secret(self, merchant_id: str) -> tuple[str, str]:
         """Key id and base64 text of the latest live shared secret, opened for its owner."""
         for row in reversed(await self._rows.keys(merchant_id)):
-            if row.sealed is not None and row.revoked_at is None:
+            if row.kind != BEARER and row.sealed is not None and row.revoked_at is None:
                 secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
                 return row.id, base64.b64encode(secret).decode()
         raise Refused(f"the merchant {merchant_id} has no shared secret to sign with")
@@ -297,8 +371,15 @@ def describe(account: Account) -> dict[str, object]:
         "wires": list(WIRES),
         "keys": sorted({key.key_ids[0] for key in account.keys.values()}),
         "answer_keys": sorted(account.answer_keys),
+        "paymentoptions_keys": sorted(account.bearers),
         "settings": account.overrides,
     }
+
+
+def _legal_name(text: str) -> str:
+    if not 0 < len(text) <= LONGEST_NAME or has_bad_characters(text):
+        raise Refused(f"a legal name is 1 to {LONGEST_NAME} letters, and no control characters")
+    return text
 
 
 def _refuse_live_on_simulator(mode: str, kind: Personality) -> None:
@@ -327,9 +408,9 @@ def _merchant(row: MerchantRow) -> Merchant:
     _refuse_live_on_simulator(row.mode, kind)
     overrides = msgspec.json.decode(row.terms)
     merged = msgspec.to_builtins(kind.terms)
-    options = {**merged["options"], **overrides.get("options", {})}
+    grouped = {group: {**merged[group], **overrides.get(group, {})} for group in GROUPS}
     try:
-        terms = msgspec.convert({**merged, **overrides, "options": options}, Terms)
+        terms = msgspec.convert({**merged, **overrides, **grouped}, Terms)
         ZoneInfo(terms.time_zone)
     except (msgspec.ValidationError, ValueError, ZoneInfoNotFoundError) as error:
         raise Refused(f"a setting does not fit: {error}") from None
@@ -343,15 +424,16 @@ def _merchant(row: MerchantRow) -> Merchant:
 def _override(overrides: dict[str, Any], name: str, text: str) -> None:
     """One `name=value` into the settings that differ; the value is JSON where it reads as JSON, else a text."""
     place, known = overrides, Terms.__dataclass_fields__
-    if name.startswith("options."):
-        name = name.removeprefix("options.")
-        place, known = overrides.setdefault("options", {}), issuers.Contract.__dataclass_fields__
-    if name not in known or name == "options":
+    group, point, member = name.partition(".")
+    if point and group in GROUPS:
+        name = member
+        place, known = overrides.setdefault(group, {}), GROUPS[group].__dataclass_fields__
+    if name not in known or (place is overrides and name in GROUPS):
         raise Refused(f"there is no merchant setting {name}; see docs/reference/settings.md")
     if text == "":
         place.pop(name, None)
-        if overrides.get("options") == {}:
-            del overrides["options"]
+        if overrides.get(group) == {}:
+            del overrides[group]
         return
     try:
         place[name] = msgspec.json.decode(text)

@@ -58,6 +58,7 @@ async def merchant_add(
     key_id: str | None = None,
     shared_secret: str | None = None,
     certificate: str | None = None,
+    legal_name: str | None = None,
 ) -> object:
     """A new merchant; a secret made here is in the answer, and shown nowhere again."""
     return await house.accounts.add(
@@ -68,6 +69,7 @@ async def merchant_add(
         key_id=key_id,
         shared_secret=shared_secret,
         certificate=certificate.encode() if certificate is not None else None,
+        legal_name=legal_name,
     )
 
 
@@ -89,6 +91,18 @@ async def key_add(
         shared_secret=shared_secret,
         certificate=certificate.encode() if certificate is not None else None,
     )
+
+
+async def key_bearer(house: House, merchant: str) -> object:
+    """Another pair of secrets for the PaymentOptions wire, in the answer and shown nowhere again."""
+    return await house.accounts.add_bearer(merchant, house.clock())
+
+
+async def bearer(house: House, merchant: str) -> object:
+    """The pair of secrets of a merchant's requests on the PaymentOptions wire, for sending one on its behalf."""
+    account = house.accounts.get(merchant)
+    pair = await house.accounts.bearer(account.merchant.id)
+    return {"merchant": merchant, "api_key": pair.api_key, "x_api_key": pair.x_api_key}
 
 
 async def key_revoke(house: House, merchant: str, key_id: str) -> object:
@@ -291,6 +305,8 @@ ORDERS: Final[Mapping[str, Order]] = {
     "merchant p12": key_store,
     "vault certificate": vault_certificate,
     "credentials": credentials,
+    "bearer": bearer,
+    "merchant key bearer": key_bearer,
     "settle": settle,
     "ledger check": ledger_check,
     "payment show": payment_show,

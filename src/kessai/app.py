@@ -37,6 +37,11 @@ from kessai.moving import Mover
 from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.rotation import Rotation
+from kessai.s2s.cards import Cards as StoredCards
+from kessai.s2s.paying import Paying as Purchasing
+from kessai.s2s.risks import Risks
+from kessai.s2s.service import ServerToServer
+from kessai.s2s.subscribing import Subscribing
 from kessai.searches import Searches, describe
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
@@ -58,6 +63,13 @@ SANDBOX: Final[Mapping[str, str]] = {
     "kessai_jcn": "jcn",
 }
 """Merchants that a new installation begins with, by their personality; the first is the default of commands."""
+LEGAL_NAMES: Final[Mapping[str, str]] = {
+    "kessai_sandbox": "決済サンドボックス株式会社",
+    "kessai_vpc": "決済VPC株式会社",
+    "kessai_smcc": "決済SMCC株式会社",
+    "kessai_jcn": "決済JCN株式会社",
+}
+"""What the law calls them."""
 DEFAULT_MERCHANT: Final = "kessai_sandbox"
 
 
@@ -124,7 +136,21 @@ class House:
                 Searches(self.gateway),
                 self.billing,
                 self.clocks,
+                self._server_to_server(limits),
             ),
+        )
+
+    def _server_to_server(self, limits: Limits) -> ServerToServer:
+        cards = StoredCards(self.tokenizer)
+        fingerprint = self.gateway.vault.fingerprint
+        paying = Purchasing(self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint))
+        return ServerToServer(
+            self.accounts,
+            paying,
+            Subscribing(self.billing.biller, self.tokenizer, cards, paying),
+            limits=limits,
+            metrics=self.metrics,
+            refuses_new=self.health.refuses_new_payments,
         )
 
     def rotation(self) -> Rotation:
@@ -340,7 +366,7 @@ async def _add_sandbox(accounts: Accounts, now: datetime) -> None:
     """The merchants that a new installation begins with; another process may be adding them too."""
     for merchant_id, personality in SANDBOX.items():
         try:
-            await accounts.add(merchant_id, personality, now)
+            await accounts.add(merchant_id, personality, now, legal_name=LEGAL_NAMES[merchant_id])
         except Refused:
             await accounts.load()
 

@@ -97,6 +97,10 @@ class Limits:
         wait_s, is_first = self._requests.take((merchant.id, key_id), now_s, terms.requests_per_s, terms.requests_burst)
         return self._told(wait_s, "requests", is_first=is_first, merchant=merchant.id)
 
+    def is_proxy(self, address: str) -> bool:
+        """Whether an address is a proxy's that is believed."""
+        return _is_in(self._proxies, address)
+
     def _told(self, wait_s: float, limit: str, *, is_first: bool, **whose: str) -> float:
         if wait_s:
             self._metrics.limited[limit] = self._metrics.limited.get(limit, 0) + 1

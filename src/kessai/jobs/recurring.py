@@ -159,6 +159,11 @@ async def verify(biller: Biller, merchant: Merchant, subscription: Subscription)
     return found is Result.PAID if found is not None else None
 
 
+async def verified_by(biller: Biller, merchant: Merchant, subscription: Subscription) -> int | None:
+    """The transaction that verified the card of a subscription."""
+    return await biller.rows.claimed_by(merchant.id, claim_of("subscription verified", str(subscription.id)).key)
+
+
 def _claim(subscription: Subscription, wanted: Charge) -> Claim:
     """What only one payment has: this try at this period."""
     return claim_of("subscription", f"{subscription.id}\n{wanted.period}\n{wanted.attempt}")

@@ -33,6 +33,8 @@ class Authorize(Command, frozen=True, kw_only=True):
     option: PaymentOption | None = None
     voice_approval: str | None = None
     """The approval code that an issuer gave by voice."""
+    barred: Declined | None = None
+    """The decline of a risk rule: nothing is sent."""
 
 
 class Increment(Command, frozen=True, kw_only=True):
@@ -67,6 +69,8 @@ def prepare(command: Authorize, merchant: Merchant, now: datetime, new_id: int) 
 
 
 def _verdict(command: Authorize, merchant: Merchant, now: datetime) -> Outcome | None:
+    if command.barred is not None:
+        return command.barred
     if not exists(command.card, merchant):
         return Declined(reason=Reason.INVALID_ACCOUNT)
     # A card is good until its month has ended everywhere, UTC-12 last.

@@ -13,6 +13,8 @@ class Capture(Command, frozen=True, kw_only=True):
     amount: Money
     option: PaymentOption | None = None
     """Japanese payment option sent with the capture; the authorization's holds where none is."""
+    is_only: bool = False
+    """No other capture goes before it or comes after it, and it takes no more than is held."""
 
 
 def prepare(payment: Payment, command: Capture, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:
@@ -30,7 +32,9 @@ def prepare(payment: Payment, command: Capture, merchant: Merchant, now: datetim
         return Refusal.AMOUNT_NOT_POSITIVE
     forced = state_of(payment, root, now) is State.DECLINED_CAPTURABLE
     left = root.requested.minor if forced else payment.held
-    if command.amount.minor > left and merchant.terms.over_capture == "refuse":
+    if command.is_only and payment.followers(Operation.CAPTURE):
+        return Refusal.ALREADY_CAPTURED
+    if command.amount.minor > left and (command.is_only or merchant.terms.over_capture == "refuse"):
         return Refusal.EXCEEDS_AUTHORIZATION
     return Prepared(
         transaction=Transaction(

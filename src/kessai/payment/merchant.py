@@ -12,11 +12,35 @@ from typing import Final, Literal
 
 from kessai.payment.card import Brand
 from kessai.payment.options import Contract
+from kessai.payment.risk import Limits
 
 
 class Mode(Enum):
     TEST = "test"
     LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerToServer:
+    """Where clients of the PaymentOptions wire differ, and no document decides. One field is one setting of
+    `kessai merchant set ID paymentoptions.name=value`."""
+
+    decline_status: Literal[201, 400, 412] = 201
+    """HTTP status of a payment that was declined; the transaction exists in any case."""
+    amount_unit: Literal["major", "minor"] = "major"
+    """What an amount of a currency with decimals counts: `10.50` (major) or `1050` (minor)."""
+    echo_test_cards: bool = False
+    """Whether answers to a test merchant show the whole number of a card, as the public documents do."""
+    shipping_in_answer: bool = False
+    """Whether the answer to a payment shows the shipping address again."""
+    phone_in_status: bool = False
+    """Whether the status shows phone numbers, and not `N/A` in their place."""
+    card_beside_stored: Literal["refuse", "use-stored"] = "refuse"
+    """What becomes of a payment that brings a card and a stored payment method."""
+    token_in_answer: bool = True
+    """Whether the answer to a payment with a stored payment method names it again."""
+    transaction_id_in_redirect: bool = False
+    """Whether the answer that sends the payer to be authenticated names the transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +99,14 @@ class Terms:
     recurring_exhausted: Literal["suspend", "cancel", "continue"] = "suspend"
     """What becomes of a subscription whose charge is declined for good, or too often: it is suspended, cancelled, or
     goes on with its next period."""
+    legal_name: str = ""
+    """The merchant's name in law, as answers of the PaymentOptions wire show it; empty: its id."""
     options: Contract = field(default_factory=Contract)
     """What the contract allows of the Japanese payment options."""
+    paymentoptions: ServerToServer = field(default_factory=ServerToServer)
+    """What the PaymentOptions wire answers where no document decides."""
+    risk: Limits = field(default_factory=Limits)
+    """What is declined before anybody is asked."""
 
     def __post_init__(self) -> None:
         if re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", self.cutoff, re.ASCII) is None:

@@ -34,9 +34,17 @@ class Billing(Struct, frozen=True, kw_only=True):
     surcharge_text: str = ""
     cycles: int | None = None
     """How many periods there are; None: until somebody cancels."""
+    discount_percent: int = 0
+    """Percent off the amount of the first `discount_cycles` periods; what is not whole is the payer's."""
+    discount_cycles: int = 0
 
     def money(self, minor: int) -> Money:
         return Money(minor, Currency.of(self.currency))
+
+    def amount_of(self, period: int) -> int:
+        """Minor units of a period's own amount, its discount taken off."""
+        percent = self.discount_percent if period <= self.discount_cycles else 0
+        return self.amount * (100 - percent) // 100 if percent else self.amount
 
 
 class PlanState(Enum):

@@ -15,6 +15,8 @@ class Refund(Command, frozen=True, kw_only=True):
     card_prefix: str | None = None
     card_suffix: str | None = None
     """First six and last four digits of a card that the request named: a refund goes to no other than the original."""
+    is_bounded: bool = False
+    """It returns no more than is left of the capture, whatever the merchant's terms allow."""
 
 
 def prepare(payment: Payment, command: Refund, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:
@@ -37,7 +39,7 @@ def prepare(payment: Payment, command: Refund, merchant: Merchant, now: datetime
     if now > target.requested_at + timedelta(days=merchant.terms.return_days):
         return Refusal.TOO_LATE
     left = target.approved - payment.refunded(target.id)
-    if command.amount.minor > left and merchant.terms.over_refund == "refuse":
+    if command.amount.minor > left and (command.is_bounded or merchant.terms.over_refund == "refuse"):
         return Refusal.EXCEEDS_CAPTURE
     return Prepared(
         transaction=Transaction(

@@ -118,6 +118,11 @@ class Subscription(Struct, frozen=True, kw_only=True):
     original: str = ""
     """The network's id of the payment by which the cardholder agreed."""
     original_amount: str = ""
+    description: str = ""
+    """What its plan is, in words."""
+    trial_unit: str = ""
+    """Unit of the time before its first payment, in the wire's word; empty: there was none."""
+    trial_length: int = 0
     version: int = 0
 
 
@@ -223,7 +228,7 @@ def next_charge(subscription: Subscription) -> Charge:
     return Charge(
         period=subscription.period,
         attempt=subscription.attempt,
-        amount=billing.money(billing.amount + billing.surcharge + fee),
+        amount=billing.money(billing.amount_of(subscription.period) + billing.surcharge + fee),
         setup_fee=fee,
         due_at=due_of(subscription, subscription.period),
     )

@@ -367,3 +367,14 @@ CREATE TABLE transients (
 );
 
 CREATE INDEX transients_expiring ON transients (merchant_id, expires_at);
+
+CREATE TABLE attempts (
+    merchant_id TEXT NOT NULL,
+    key BYTEA NOT NULL,
+    at BIGINT NOT NULL,
+    id BIGINT NOT NULL,
+    amount BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, key, at, id)
+) /*clustered*/;
+
+CREATE INDEX attempts_old ON attempts (merchant_id, at);

@@ -10,6 +10,7 @@ from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
+from kessai.storage.attempts import AddAttempt, PurgeAttempts
 from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
 from kessai.storage.flex import AddFlexKey, AddTransient, PurgeTransients
@@ -419,6 +420,8 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     GiveBackSeals: Together("give_back_seals", _alone, _nothing),
     ChangeKeyset: Together("change_keyset", _alone, _done),
     AddMessageKey: Together("add_message_key", _alone, _done),
+    AddAttempt: Together("add_attempt", _alone, _nothing),
+    PurgeAttempts: Together("purge_attempts", _alone, _nothing),
     AddFlexKey: Together("add_flex_key", _alone, _nothing),
     AddTransient: Together("add_transient", _alone, _nothing),
     PurgeTransients: Together("purge_transients", _alone, _nothing),

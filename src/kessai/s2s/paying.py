@@ -1,0 +1,320 @@
+"""Payments of the PaymentOptions wire: from what a request asks to a command of the gateway, and back to its answer."""
+
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from kessai import ids
+from kessai import log as logging
+from kessai.dialects.paymentoptions import answers, codes, identifiers, messages, particulars
+from kessai.dialects.paymentoptions.codes import Said
+from kessai.dialects.paymentoptions.messages import Following, Order, Problem
+from kessai.dialects.paymentoptions.particulars import Own
+from kessai.gateway import Circumstances, Gateway
+from kessai.log import log
+from kessai.outcomes import Attached, Encode
+from kessai.payment.authorize import Authorize
+from kessai.payment.capture import Capture
+from kessai.payment.lifecycle import Command, Declined, Operation, Payment, Refusal, Status, Transaction
+from kessai.payment.merchant import Merchant
+from kessai.payment.money import Money
+from kessai.payment.refund import Refund
+from kessai.payment.reverse import Reverse
+from kessai.payment.risk import Rule
+from kessai.payment.void import Void
+from kessai.s2s.call import Call, Made, Told
+from kessai.s2s.cards import Cards, Paid
+from kessai.s2s.risks import Risks
+from kessai.sandbox import HEADER, NoSuchScenario, scenario
+from kessai.storage.payments import Answer, Found
+
+FLAGS: Final = frozenset({"ignore-avs", "ignore-cvn", "no-partial"})
+"""This wire knows no review and no partial approval."""
+NO_SCENARIO: Final = Said("VAL0006", 30, "There is no such scenario for this operation.", 400)
+
+
+class Payer(Struct, frozen=True, kw_only=True):
+    """A payment that is about to be made: what was asked, and what pays."""
+
+    merchant: Merchant
+    order: Order
+    paid: Paid
+    own: Own
+    captures: bool
+
+
+class Paying:
+    """What answers requests about payments."""
+
+    def __init__(self, gateway: Gateway, cards: Cards, risks: Risks) -> None:
+        self._gateway = gateway
+        self._cards = cards
+        self._risks = risks
+
+    # ---- a new payment
+
+    async def pay(self, call: Call, *, captures: bool, authenticates: bool = False) -> Told:
+        """A purchase (`captures`) or an authorization; `authenticates`: by the routes that know 3-D Secure."""
+        merchant = call.merchant
+        payer = await self.payer(call, captures=captures)
+        if isinstance(payer, Said):
+            return payer
+        if authenticates:
+            redirect = await self.challenged(call, payer)
+            if redirect is not None:
+                return redirect
+        wanted = scenario(merchant, _operation(captures=captures), call.request.header(HEADER))
+        if isinstance(wanted, NoSuchScenario):
+            return NO_SCENARIO
+        return await self.perform(payer, barred=await self.barred(payer), scenario=wanted)
+
+    async def barred(self, payer: Payer, *, subscribes: bool = False) -> Declined | None:
+        """The decline of the first risk rule that a payment breaks."""
+        merchant = payer.merchant
+        now = self._now(merchant)
+        return await self._risks.judge(merchant, payer.order, payer.paid.card, now, subscribes=subscribes)
+
+    async def payer(self, call: Call, *, captures: bool) -> Payer | Said:
+        """A request that asks for a payment, read, with the card that pays."""
+        merchant, now = call.merchant, self._now(call.merchant)
+        order = messages.order(call.document, merchant, now)
+        if isinstance(order, Problem):
+            return messages.message_of(order)
+        if order.merchant_id != merchant.id:
+            return codes.UNAUTHORIZED
+        paid = await self._cards.paid(merchant, order)
+        if paid is None:
+            return codes.NO_TOKEN
+        own = Own(
+            name=paid.name,
+            billing=order.billing,
+            shipping=order.shipping,
+            customer_ip=order.customer_ip,
+            visited_ip=call.peer,
+            merchant_ip=call.peer if order.token is not None and order.card is None else "",
+            return_url=order.return_url,
+            time_zone=order.time_zone,
+            token=paid.token,
+        )
+        return Payer(merchant=merchant, order=order, paid=paid, own=own, captures=captures)
+
+    async def challenged(self, _call: Call, _payer: Payer) -> Made | None:
+        """The answer that sends the payer to be authenticated (3-D Secure); None where the payment goes on at once.
+
+        `paymentv2` and `authorizationv2` come through here, with everything that the payment needs later (`payer`,
+        which `perform` takes). For now nobody is sent anywhere.
+        """
+        return None
+
+    async def perform(self, payer: Payer, *, barred: Declined | None = None, scenario: str | None = None) -> Told:
+        """Take a payment down the one road."""
+        merchant, order, own, card = payer.merchant, payer.order, payer.own, payer.paid.card
+        expiry = card.expiry
+        shown = (f"{expiry.month:02d}", f"{expiry.year:04d}") if expiry is not None else ("", "")
+        command = Authorize(
+            amount=order.amount,
+            card=card,
+            capture=payer.captures,
+            option=order.option,
+            reference=order.reference,
+            flags=FLAGS | {"cvn-sent"} if card.security_code is not None else FLAGS,
+            particulars=particulars.kept(order, own, shown),
+            warnings=order.warnings,
+            barred=barred,
+        )
+        digits = card.pan.digits
+        named = own.token if merchant.terms.paymentoptions.token_in_answer else ""
+
+        def encoded(token: str) -> Encode:
+            def encode(payment: Payment, transaction: Transaction) -> Answer:
+                body = answers.payment_made(merchant, payment, transaction, own, token=token, digits=digits)
+                status = answers.said_of(transaction, merchant).status
+                return Answer(status, body, answers.masked(body, digits))
+
+            return encode
+
+        async def attach(_transaction: Transaction) -> Attached | None:
+            changes, token = await self._cards.store(merchant, order, card, own.name)
+            return Attached(changes, encoded(token))
+
+        stores = order.stores and order.card is not None
+        circumstances = Circumstances(
+            correlation=logging.correlation.get() or "", scenario=scenario, attach=attach if stores else None
+        )
+        answer = await self._gateway.perform(merchant, command, circumstances, encoded(named))
+        if isinstance(answer, Refusal):
+            return codes.REFUSALS[answer]
+        return Made(answer.status, answer.body)
+
+    # ---- what follows
+
+    async def capture(self, call: Call) -> Told:
+        found = await self._following(call, Operation.CAPTURE)
+        if isinstance(found, Made | Said):
+            return found
+        asked, payment, target, money = found.asked, found.payment, found.target, found.amount
+        assert money is not None, "a capture without an amount was read"
+        if target.operation is not Operation.AUTHORIZE:
+            is_paid = target.operation in (Operation.SALE, Operation.CAPTURE)
+            return self._refused(call, found, codes.ALREADY_CAPTURED if is_paid else codes.WRONG_STATE)
+        command = Capture(
+            target=payment.id,
+            expects=frozenset({Operation.AUTHORIZE}),
+            amount=money,
+            is_only=True,
+            reference=payment.root.reference,
+            particulars=particulars.kept_of_following(payment.root.reference, asked.notes),
+        )
+        told, done = await self._follow(call, found, command)
+        if done is not None and done.status is Status.APPROVED and money.minor < payment.held:
+            await self._release(call.merchant, payment)
+        return told
+
+    async def _release(self, merchant: Merchant, payment: Payment) -> None:
+        """Release what a partial capture has left of the hold: no other capture will come."""
+        command = Reverse(target=payment.id, reference=payment.root.reference)
+        circumstances = Circumstances(correlation=logging.correlation.get() or "")
+        try:
+            told = await self._gateway.perform(merchant, command, circumstances, lambda _p, _t: Answer(201, b"{}"))
+        except Exception as error:  # the capture stands; the hold lapses by itself
+            log("rest.held", level="warning", payment=ids.show(payment.id), error=type(error).__name__)
+            return
+        if isinstance(told, Refusal):
+            log("rest.held", level="warning", payment=ids.show(payment.id), error=told.name)
+
+    async def refund(self, call: Call) -> Told:
+        found = await self._following(call, Operation.REFUND)
+        if isinstance(found, Made | Said):
+            return found
+        merchant, payment, target, money = call.merchant, found.payment, found.target, found.amount
+        assert money is not None, "a refund without an amount was read"
+        if target.operation not in (Operation.SALE, Operation.CAPTURE):
+            is_held = target.operation is Operation.AUTHORIZE
+            return self._refused(call, found, codes.NOT_CAPTURED if is_held else codes.WRONG_STATE)
+        if not await self._risks.may_refund(merchant, money, self._now(merchant)):
+            return self._refused(call, found, codes.RISK[Rule.REFUND_VOLUME])
+        command = Refund(
+            target=target.id,
+            amount=money,
+            is_bounded=True,
+            reference=payment.root.reference,
+            particulars=particulars.kept_of_following(payment.root.reference, found.asked.notes),
+        )
+        told, _ = await self._follow(call, found, command)
+        return told
+
+    async def void(self, call: Call) -> Told:
+        found = await self._following(call, Operation.VOID)
+        if isinstance(found, Made | Said):
+            return found
+        payment, target = found.payment, found.target
+        if target.operation is not Operation.AUTHORIZE:
+            is_paid = target.operation in (Operation.SALE, Operation.CAPTURE)
+            return self._refused(call, found, codes.ALREADY_CAPTURED if is_paid else codes.WRONG_STATE)
+        if payment.followers(Operation.CAPTURE):
+            return self._refused(call, found, codes.ALREADY_CAPTURED)
+        if payment.followers(Operation.VOID) or payment.followers(Operation.REVERSAL):
+            return self._refused(call, found, codes.ALREADY_CANCELLED)
+        is_part = target.status is Status.APPROVED and target.approved < target.requested.minor
+        following: type[Void] | type[Reverse] = Reverse if is_part else Void
+        command = following(
+            target=payment.id,
+            expects=frozenset({Operation.AUTHORIZE}),
+            reference=payment.root.reference,
+            particulars=particulars.kept_of_following(payment.root.reference, found.asked.notes),
+        )
+        told, _ = await self._follow(call, found, command)
+        return told
+
+    async def status(self, call: Call) -> Told:
+        identifier = identifiers.read(call.identifier)
+        found = await self._load(call.merchant, identifier)
+        if found is None or identifier is None:
+            return codes.NOT_FOUND
+        transaction = found.payment.find(identifier)
+        assert transaction is not None, "a payment was found by a transaction that is not in it"
+        digits = self._digits(call.merchant, found)
+        other = ids.show(transaction.id)
+        return Made(200, answers.status(call.merchant, found.payment, transaction, other, digits))
+
+    # ---- parts
+
+    async def _load(self, merchant: Merchant, identifier: int | None) -> Found | None:
+        return await self._gateway.payments.load(merchant.id, identifier) if identifier is not None else None
+
+    async def _following(self, call: Call, operation: Operation) -> "Follow | Told":
+        """A request that names a transaction, read, with its payment."""
+        asked = messages.following(call.document, has_amount=operation is not Operation.VOID)
+        if isinstance(asked, Problem):
+            return messages.message_of(asked)
+        if asked.merchant_id != call.merchant.id:
+            return codes.UNAUTHORIZED
+        wanted = scenario(call.merchant, operation, call.request.header(HEADER))
+        if isinstance(wanted, NoSuchScenario):
+            return NO_SCENARIO
+        identifier = identifiers.read(asked.transaction_id)
+        found = await self._load(call.merchant, identifier)
+        if found is None or identifier is None:
+            return codes.NOT_FOUND
+        target = found.payment.find(identifier)
+        assert target is not None, "a payment was found by a transaction that is not in it"
+        amount = None
+        if operation is not Operation.VOID:
+            unit = call.merchant.terms.paymentoptions.amount_unit
+            amount = messages.amount_of(asked.amount, found.payment.currency, unit)
+            if amount is None or amount.minor <= 0:
+                return messages.message_of(Problem(codes.INVALID, "amount"))
+        return Follow(asked=asked, found=found, target=target, amount=amount, operation=operation, scenario=wanted)
+
+    async def _follow(self, call: Call, found: "Follow", command: Command) -> tuple[Told, Transaction | None]:
+        """Take a command down the one road; its answer, and the transaction that came of it."""
+        merchant, digits = call.merchant, self._digits(call.merchant, found.found)
+        seen: list[Transaction] = []
+
+        def encode(payment: Payment, transaction: Transaction) -> Answer:
+            seen.append(transaction)
+            body = answers.operation_made(merchant, payment, transaction, digits)
+            status = answers.said_of(transaction, merchant).status
+            return Answer(status, body, answers.masked(body, digits))
+
+        circumstances = Circumstances(correlation=logging.correlation.get() or "", scenario=found.scenario)
+        answer = await self._gateway.perform(merchant, command, circumstances, encode)
+        if isinstance(answer, Refusal):
+            return self._refused(call, found, codes.REFUSALS[answer]), None
+        return Made(answer.status, answer.body), seen[-1]
+
+    def _refused(self, call: Call, found: "Follow", said: Said) -> Told:
+        if said.status != 412:
+            return said
+        log("request.refused", merchant=call.merchant.id, status=said.status, reason=said.code)
+        body = answers.refused_following(said, call.merchant, found.payment, found.operation, found.amount)
+        return Made(said.status, body)
+
+    def _digits(self, merchant: Merchant, found: Found) -> str:
+        """The whole number of a card, where a test merchant wants to be shown it."""
+        if not (merchant.is_test and merchant.terms.paymentoptions.echo_test_cards) or found.card is None:
+            return ""
+        return self._gateway.vault.open_card(merchant.id, found.payment.id, found.card).pan.digits
+
+    def _now(self, merchant: Merchant) -> datetime:
+        return merchant.at(self._gateway.clock())
+
+
+class Follow(Struct, frozen=True, kw_only=True):
+    """A request about a transaction that is there."""
+
+    asked: Following
+    found: Found
+    target: Transaction
+    amount: Money | None
+    operation: Operation
+    scenario: str | None
+
+    @property
+    def payment(self) -> Payment:
+        return self.found.payment
+
+
+def _operation(*, captures: bool) -> Operation:
+    return Operation.SALE if captures else Operation.AUTHORIZE
