@@ -239,12 +239,12 @@ _VOID: Final = Rows(VOID)
 
 def order(document: Json, merchant: Merchant, now: datetime) -> Order | Problem:
     """A payment, an authorization or the first payment of a subscription; `now` is the merchant's business time."""
-    values = _PAYMENT.read(document)
-    if isinstance(values, Problem):
-        return values
     for name in _OBJECTS:
         if not isinstance(document.get(name) or {}, dict):
             return Problem(INVALID, name)
+    values = _PAYMENT.read(document)
+    if isinstance(values, Problem):
+        return values
     if not document.get("billing_address"):
         return Problem(MISSING, "billing_address")
     amount = amount_of(values["amount"], values["currency"], merchant.terms.paymentoptions.amount_unit)
