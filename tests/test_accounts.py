@@ -61,7 +61,7 @@ def test_an_empty_value_is_the_default_again(tmp_path: Path) -> None:
             changed = house.accounts.get("kessai_smcc").merchant.terms
             assert (changed.options.counts, changed.over_capture) == ((3, 6), "allow")
             shown = await house.accounts.set("kessai_smcc", {"options.counts": "", "over_capture": ""})
-            assert shown["settings"] == {}
+            assert shown["settings"] == {"legal_name": before.terms.legal_name}
             assert house.accounts.get("kessai_smcc").merchant == before
 
     asyncio.run(main())

@@ -35,7 +35,6 @@ ANSWERS: Final = "answers"
 """The kind of a certificate that signs nothing: answers are encrypted to it."""
 BEARER: Final = "bearer"
 """The kind of a pair of secrets that requests of the PaymentOptions wire carry."""
-WIRES: Final = ("cybersource", "paymentoptions")
 GROUPS: Final[Mapping[str, Any]] = {"options": issuers.Contract, "paymentoptions": ServerToServer, "risk": Limits}
 """Settings that go together, each named after its group and a point."""
 LONGEST_NAME: Final = 255
@@ -368,7 +367,7 @@ def describe(account: Account) -> dict[str, object]:
         "id": merchant.id,
         "personality": merchant.personality,
         "mode": merchant.mode.value,
-        "wires": list(WIRES),
+        "wires": ["cybersource", *(["paymentoptions"] if account.bearers else [])],
         "keys": sorted({key.key_ids[0] for key in account.keys.values()}),
         "answer_keys": sorted(account.answer_keys),
         "paymentoptions_keys": sorted(account.bearers),

@@ -197,9 +197,9 @@ def _amount(minor: int, currency: str) -> str:
 
 async def payment_show(house: House, transaction: str) -> object:
     """The whole story of a payment, by the id of any of its transactions."""
-    identifier = ids.read(transaction)
+    identifier = story.identifier_of(transaction)
     if identifier is None:
-        raise Refused(f"{transaction} is no transaction id: it has 22 digits")
+        raise Refused(f"{transaction} is no transaction id: it has 22 digits, or is a UUID of the PaymentOptions wire")
     for account in house.accounts:
         found = await house.gateway.payments.load(account.merchant.id, identifier)
         if found is not None:

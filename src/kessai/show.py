@@ -95,9 +95,10 @@ def merchants(found: Sequence[Result]) -> RenderableType:
 
 def merchant(result: Result) -> RenderableType:
     """One merchant, or one of its keys; a secret made just now with the advice to keep it."""
-    if "shared_secret" not in result:
+    if "shared_secret" not in result and "api_key" not in result:
         return pairs(result)
-    return Group(pairs(result), Text("The shared secret is shown this once.", style=_DOUBTFUL))
+    advice = "Secrets are shown this once." if "api_key" in result else "The shared secret is shown this once."
+    return Group(pairs(result), Text(advice, style=_DOUBTFUL))
 
 
 def key_store(made: Result) -> RenderableType:
@@ -246,6 +247,7 @@ def transaction(found: Result, currency: str) -> RenderableType:
     )
     exchange = found["exchange"] or {}
     named = {
+        "on PaymentOptions": found["paymentoptions_id"],
         "of": found["target"],
         "requested": f"{found['requested']} {currency}",
         "approved": f"{found['approved']} {currency}",

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from kessai import accounts, ids
 from kessai.app import House
 from kessai.dialects.cybersource import details
+from kessai.dialects.paymentoptions import identifiers
 from kessai.ledger import Entry
 from kessai.payment import issuers, options, schedule, words
 from kessai.payment.card import Brand
@@ -45,6 +46,12 @@ async def of_payment(house: House, account: accounts.Account, payment: Payment) 
     }
 
 
+def identifier_of(text: str) -> int | None:
+    """The id of a transaction, in the printed form of either wire; None for a text that is none."""
+    by_wire = ids.read(text)
+    return by_wire if by_wire is not None else identifiers.read(text)
+
+
 def _transaction(
     payment: Payment, transaction: Transaction, entries: list[Entry], events: list[dict[str, Any]], now: datetime
 ) -> dict[str, object]:
@@ -62,6 +69,7 @@ def _transaction(
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
     return {
         "id": ids.show(transaction.id),
+        "paymentoptions_id": identifiers.show(transaction.id),
         "operation": transaction.operation.value,
         "status": transaction.status.value,
         "shown_as": details.status_of(payment, transaction, now)

@@ -43,6 +43,12 @@ def merchant_add(
     key_id: KeyId = None,
     shared_secret_file: SecretFile = None,
     certificate: CertificateFile = None,
+    legal_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What the law calls it; with it come keys for the PaymentOptions wire, shown once."
+        ),
+    ] = None,
     data: Data = DEFAULT_DATA,
     database: Database = None,
     as_json: AsJson = False,
@@ -52,7 +58,14 @@ def merchant_add(
     if not admin.database_url(data, database) and not (data / "kessai.db").exists():
         print(f"kessai: this makes a new installation in {data}.", file=sys.stderr)
     made = admin.order(
-        data, "merchant add", database=database, merchant=merchant, personality=personality, mode=mode, **brought
+        data,
+        "merchant add",
+        database=database,
+        merchant=merchant,
+        personality=personality,
+        mode=mode,
+        legal_name=legal_name,
+        **brought,
     )
     tell(made, show.merchant, as_json)
 
@@ -98,6 +111,15 @@ def key_add(
     """Give a merchant another key; its others stay good."""
     brought = keys(key_id, shared_secret_file, certificate)
     made = admin.order(data, "merchant key add", database=database, merchant=merchant, **brought)
+    tell(made, show.merchant, as_json)
+
+
+@key_app.command("bearer")
+def key_bearer(
+    merchant: MerchantId, data: Data = DEFAULT_DATA, database: Database = None, as_json: AsJson = False
+) -> None:
+    """Give a merchant another pair of keys for the PaymentOptions wire, shown once; its others stay good."""
+    made = admin.order(data, "merchant key bearer", database=database, merchant=merchant)
     tell(made, show.merchant, as_json)
 
 

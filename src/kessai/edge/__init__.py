@@ -36,6 +36,7 @@ from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
 from kessai.edge.paying import Paying, Stored, canonical, encoded
+from kessai.edge.readback import read_back
 from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway
@@ -276,12 +277,10 @@ class Edge:
 
     async def _read_back(self, account: Account, found: Match) -> HttpResponse:
         identifier = ids.read(found.identifier)
-        stored = None
+        told = None
         if identifier is not None:
-            stored = await self._gateway.payments.answer(account.merchant.id, identifier)
-        if stored is None or stored[0] not in found.row.expects or stored[1].status != 201:
-            return HttpResponse(404, details.NOT_FOUND)
-        return HttpResponse(200, stored[1].body)
+            told = await read_back(self._gateway.payments, account.merchant.id, identifier, found.row.expects)
+        return told or HttpResponse(404, details.NOT_FOUND)
 
     async def _details(self, account: Account, text: str, base_url: str) -> HttpResponse:
         identifier = ids.read(text)

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 class Kind(Enum):
     PAYMENT = "pay: authorize and capture at once"
-    PAYMENT_V2 = "the same, with 3-D Secure"
+    PAYMENT_V2 = "pay, with 3-D Secure"
     AUTHORIZATION = "authorize"
-    AUTHORIZATION_V2 = "the same, with 3-D Secure"
+    AUTHORIZATION_V2 = "authorize, with 3-D Secure"
     CAPTURE = "capture an authorization, all of it or a part, once"
     VOID = "release an authorization"
     REFUND = "return money of a payment or a capture"
