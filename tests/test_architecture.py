@@ -63,8 +63,11 @@ ROOMS: Final[Mapping[str, str]] = {
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
+    "s2s": "accounts, dialects, edge, gateway, ids, jobs, limits, log, metrics, outcomes, payment, sandbox, storage, "
+    "tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
-    "limits, log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
+    "limits, log, metrics, moving, networks, payment, rotation, s2s, searches, storage, tms, tokenizer, transients, "
+    "vault",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
@@ -104,6 +107,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "outcomes": "msgspec",
     "moving": "joserfc, msgspec",
     "parcels": "cryptography, joserfc, msgspec",
+    "s2s": "msgspec",
     "payment": "msgspec",
     "searches": "msgspec",
     "server": "httptools, uvicorn, uvloop",

@@ -128,7 +128,22 @@ def send(client: httpx.Client, request: Request, merchant_id: str, key: SharedSe
     """Sign a request, by HTTP signature or by a token, and send it. Unreachable."""
     host = client.base_url.netloc.decode("ascii")
     headers = _signed(request, host, merchant_id, key, jwt=jwt)
-    headers |= {"host": host, "user-agent": "kessai", "accept": "application/hal+json;charset=utf-8"}
+    return _exchange(client, request, headers | {"accept": "application/hal+json;charset=utf-8"})
+
+
+def send_bearer(client: httpx.Client, request: Request, keys: Mapping[str, str]) -> Answer:
+    """Send a request of the PaymentOptions wire with the keys that `bearer` gives. Unreachable."""
+    bears = {"authorization": basic(keys["api_key"]), "x-api-key": keys["x_api_key"]}
+    return _exchange(client, request, bears | {"accept": "application/json"})
+
+
+def is_bearers(target: str) -> bool:
+    """Whether a target is one of the PaymentOptions wire, whose requests bear their keys."""
+    return target.startswith("/api/")
+
+
+def _exchange(client: httpx.Client, request: Request, headers: dict[str, str]) -> Answer:
+    headers |= {"host": client.base_url.netloc.decode("ascii"), "user-agent": "kessai"}
     if request.method in METHODS_WITH_BODY:
         headers["content-type"] = "application/json;charset=utf-8"
     headers |= {name.lower(): value for name, value in request.headers}

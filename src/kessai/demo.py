@@ -40,10 +40,11 @@ class Step:
     title: str
     merchant: str
     path: str
-    """Where to; `{name}` is the id that the step of this name was answered with."""
+    """Where to; `{name}` is the id that the step of this name was answered with, here and in the document.
+    `{name_token}` is the stored payment method of it, `{name_cybersource}` its id on the CyberSource wire."""
     document: Json
     expects: tuple[int, str]
-    """HTTP status, and the `status` of the body."""
+    """HTTP status, and the `status` of the body; on the PaymentOptions wire the code of `gateway_response`."""
     name: str = ""
     scenario: str | None = None
     cleaned_up: str = ""
@@ -124,6 +125,30 @@ _DOCUMENT: Final = {
 }
 
 _CARD_FLOW: Final = "kessai_sandbox"
+_SERVER: Final = "/api/v1/server-to-server-interface"
+_OPTIONS_CARD: Final = {
+    "number": "5200000000001005",
+    "name": "Hanako Yamada",
+    "expiry_month": "12",
+    "expiry_year": "31",
+    "cvc": "100",
+}
+_OPTIONS: Final = {
+    "amount": "1000",
+    "currency": "JPY",
+    "merchant_id": _CARD_FLOW,
+    "merchant_txn_ref": "demo-options",
+    "customer_ip": "192.0.2.10",
+    "billing_address": {
+        "country": "JP",
+        "email": "hanako@example.com",
+        "phone_number": "81312345678",
+        "address1": "1-1 Chiyoda",
+        "city": "Chiyoda-ku",
+        "state": "Tokyo",
+        "postal_code": "1000001",
+    },
+}
 
 STEPS: Final[tuple[Step, ...]] = (
     Step(
@@ -184,6 +209,44 @@ STEPS: Final[tuple[Step, ...]] = (
         expects=(201, "PENDING"),
     ),
     Step(
+        title="PaymentOptions: pay, and keep the card",
+        name="sold",
+        merchant=_CARD_FLOW,
+        path=_SERVER + "/payment",
+        document=_OPTIONS | {"card": _OPTIONS_CARD, "payment_method": {"type": "scheme", "store_payment_method": True}},
+        expects=(201, "INFO0000"),
+    ),
+    Step(
+        title="PaymentOptions: hold an amount on the stored card",
+        name="held",
+        merchant=_CARD_FLOW,
+        path=_SERVER + "/authorization",
+        document=_OPTIONS | {"payment_method": {"type": "scheme", "stored_payment_method_id": "{sold_token}"}},
+        expects=(201, "INFO0000"),
+    ),
+    Step(
+        title="PaymentOptions: capture it",
+        name="taken",
+        merchant=_CARD_FLOW,
+        path=_SERVER + "/capture",
+        document={"transactionId": "{held}", "amount": 1000, "merchant_id": _CARD_FLOW},
+        expects=(201, "INFO0001"),
+    ),
+    Step(
+        title="PaymentOptions: refund a part",
+        merchant=_CARD_FLOW,
+        path=_SERVER + "/refund",
+        document={"transactionId": "{taken}", "amount": 400, "merchant_id": _CARD_FLOW},
+        expects=(201, "INFO0002"),
+    ),
+    Step(
+        title="Paid on one wire, refunded on the other",
+        merchant=_CARD_FLOW,
+        path=PAYMENTS + "/{sold_cybersource}/refunds",
+        document=_amount("1000", "JPY"),
+        expects=(201, "PENDING"),
+    ),
+    Step(
         title="A decline, which is an answer and no error",
         merchant=_CARD_FLOW,
         path=PAYMENTS,
@@ -227,17 +290,17 @@ def run(ask: Ask, tell: Tell) -> Iterator[Json]:
     ids: dict[str, str] = {}
     for step in STEPS:
         try:
-            path = step.path.format_map(ids)
+            path, document = step.path.format_map(ids), _filled(step.document, ids)
         except KeyError:
             yield _result(step, step.path, None, None, is_undone=False)
             continue
         headers = ((HEADER, step.scenario),) if step.scenario else ()
-        body = json.dumps(step.document, ensure_ascii=False).encode()
+        body = json.dumps(document, ensure_ascii=False).encode()
         answer = ask(step.merchant, Request(method="POST", target=path, body=body, headers=headers))
-        identifier = _member(answer.document, "id")
-        if step.name and identifier:
-            ids[step.name] = identifier
+        identifier = _identifier(answer.document)
         story = tell(identifier) if identifier else None
+        if step.name and identifier:
+            ids |= _named(step.name, identifier, answer.document, story)
         is_undone = True
         if step.cleaned_up and story is not None:
             story, is_undone = _until_cleaned_up(step, identifier, tell)
@@ -249,8 +312,13 @@ def run(ask: Ask, tell: Tell) -> Iterator[Json]:
 def over(connection: httpx.Client, folder: Path, database: str | None = None) -> tuple[Ask, Tell]:
     """What `run` needs: keys out of a data folder, stories from the gateway that serves it, where one does."""
     keys: dict[str, SharedSecret] = {}
+    bearers: dict[str, dict[str, str]] = {}
 
     def ask(merchant: str, request: Request) -> Answer:
+        if client.is_bearers(request.target):
+            if merchant not in bearers:
+                bearers[merchant] = client.bearer(folder, merchant, database)
+            return client.send_bearer(connection, request, bearers[merchant])
         if merchant not in keys:
             keys[merchant] = client.key(folder, merchant, database)
         return client.send(connection, request, merchant, keys[merchant])
@@ -282,8 +350,8 @@ def _result(step: Step, path: str, answer: Answer | None, story: Mapping[str, An
     """A step as it is shown. The ledger is that of its own transaction; the schedule that of its payment."""
     body = answer.document if answer is not None else None
     status = answer.status if answer is not None else 0
-    identifier = _member(body, "id")
-    own = [tx for tx in story["transactions"] if tx["id"] == identifier] if story is not None else []
+    identifier = _identifier(body)
+    own = _own(story, identifier) if story is not None else []
     return {
         "title": step.title,
         "merchant": step.merchant,
@@ -300,7 +368,7 @@ def _result(step: Step, path: str, answer: Answer | None, story: Mapping[str, An
             "body": body,
         },
         "expected": f"{step.expects[0]} {step.expects[1]}",
-        "ok": (status, _member(body, "status")) == step.expects and is_undone,
+        "ok": (status, _ending(body)) == step.expects and is_undone,
         "currency": story["currency"] if story is not None else None,
         "ledger": own[0]["entries"] if own else [],
         "clean_up": _undoing(story, step.cleaned_up) if story is not None else [],
@@ -312,8 +380,52 @@ def _member(document: object, name: str) -> str:
     return str(document.get(name, "")) if isinstance(document, dict) else ""
 
 
+def _part(document: object, name: str) -> object:
+    return document.get(name) if isinstance(document, dict) else None
+
+
+def _identifier(document: object) -> str:
+    """The id of the transaction that an answer is about, on either wire."""
+    return _member(document, "id") or _member(_part(document, "transaction_details"), "id")
+
+
+def _ending(document: object) -> str:
+    return _member(document, "status") or _member(_part(document, "gateway_response"), "code")
+
+
+def _own(story: Mapping[str, Any], identifier: str) -> list[Any]:
+    """The transaction of a story that an id of either wire names."""
+    return [tx for tx in story["transactions"] if identifier in (tx["id"], tx.get("paymentoptions_id"))]
+
+
+def _named(name: str, identifier: str, document: object, story: Mapping[str, Any] | None) -> dict[str, str]:
+    """What later steps may name of one that was answered."""
+    found = {name: identifier}
+    token = _member(_part(document, "transaction_details"), "stored_payment_method_id")
+    if token:
+        found[f"{name}_token"] = token
+    if story is not None:
+        found |= {f"{name}_cybersource": str(tx["id"]) for tx in _own(story, identifier)}
+    return found
+
+
+def _filled(document: Json, ids: Mapping[str, str]) -> Json:
+    """A document with the ids that it names. KeyError for one that is not there."""
+    return {
+        name: _filled(value, ids)
+        if isinstance(value, dict)
+        else value.format_map(ids)
+        if isinstance(value, str)
+        else value
+        for name, value in document.items()
+    }
+
+
 def _masked(document: Json) -> Json:
     """The document with the number of its card as it may be shown."""
+    if "number" in document.get("card", {}):
+        card = document["card"]
+        return document | {"card": card | {"number": Pan(card["number"]).masked(), "cvc": "***"}}
     card = document.get("paymentInformation", {}).get("card")
     if card is None:
         return document

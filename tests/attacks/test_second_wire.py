@@ -155,7 +155,7 @@ def test_a_secret_is_nowhere_in_the_clear(service: Service, shop: Shop) -> None:
         assert secret not in kept
 
 
-def test_ten_thousand_guesses_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thousands_of_guesses_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A-19: 429 after the burst, from one address; who was right before goes on, and there is one alarm."""
     said_in_log = io.StringIO()
     monkeypatch.setattr(log._output, "stream", said_in_log)
@@ -175,10 +175,10 @@ def test_ten_thousand_guesses_are_limited(tmp_path: Path, monkeypatch: pytest.Mo
                 "x-api-key": pair.x_api_key,
             }
             assert (await _asked(port, [head("GET", path, good)]))[0][0] == 200
-            answers = await _asked(port, [asks(f"{number:043d}") for number in range(10_000)])
+            answers = await _asked(port, [asks(f"{number:043d}") for number in range(5_000)])
             said = Counter(status for status, _, _ in answers)
             assert set(said) == {401, 429}
-            assert said[429] > 9_000
+            assert said[429] > 4_000
             assert json.loads(answers[-1][2])["gateway_response"]["code"] == "ERR4290"
             assert int(answers[-1][1]["retry-after"]) >= 1
             assert (await _asked(port, [head("GET", path, good)]))[0][0] == 200

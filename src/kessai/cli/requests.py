@@ -42,7 +42,10 @@ def call(
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Sign a request as a merchant, send it, print status and body. Whatever the answer is, the exit status is 0."""
+    """Sign a request as a merchant, send it, print status and body. Whatever the answer is, the exit status is 0.
+
+    A path that begins with /api/ is one of the PaymentOptions wire: its requests bear the merchant's keys instead.
+    """
     if re.fullmatch(r"[A-Za-z]{1,16}", method, re.ASCII) is None:
         raise typer.BadParameter("a method is a word", param_hint="METHOD")
     if re.fullmatch(r"/[!-~]*", path, re.ASCII) is None:
@@ -56,9 +59,11 @@ def call(
         content = read(body, "the body")
     request = client.Request(method=verb, target=path, body=content, headers=tuple(headers))
     base = client.gateway(data, url)
-    key = client.key(data, merchant, database)
     with client.connect(base, authority=serving.authority(data), insecure=insecure) as connection:
-        answer = client.send(connection, request, merchant, key, jwt=jwt)
+        if client.is_bearers(path):
+            answer = client.send_bearer(connection, request, client.bearer(data, merchant, database))
+        else:
+            answer = client.send(connection, request, merchant, client.key(data, merchant, database), jwt=jwt)
     if as_json:
         print_json({"status": answer.status, "headers": dict(answer.headers), "body": answer.document})
     else:
