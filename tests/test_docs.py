@@ -21,6 +21,7 @@ import pytest
 import typer
 
 from kessai import config
+from kessai.accounts import GROUPS
 from kessai.acquirers.simulator.scenarios import SCENARIOS
 from kessai.acquirers.simulator.triggers import TRIGGERS
 from kessai.dialects.cybersource import fields as wire
@@ -28,8 +29,10 @@ from kessai.dialects.cybersource import recurring as recurring_wire
 from kessai.dialects.cybersource import searchable, token_faults, token_members, token_routes
 from kessai.dialects.cybersource.members import rows as members
 from kessai.dialects.cybersource.routes import ROUTES
+from kessai.dialects.paymentoptions import codes as paymentoptions_codes
+from kessai.dialects.paymentoptions import routes as paymentoptions_routes
 from kessai.ledger import Account
-from kessai.payment.issuers import FEE_TABLES, PROFILES, Contract
+from kessai.payment.issuers import FEE_TABLES, PROFILES
 from kessai.payment.lifecycle import Reason, Refusal
 from kessai.payment.merchant import Terms
 from kessai.payment.options import METHODS, RULES
@@ -83,8 +86,8 @@ def test_every_command_and_option_is_documented() -> None:
 def test_every_setting_is_documented() -> None:
     page = _reference("settings")
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (.*) \|$", page, re.MULTILINE))
-    names = {each.name for each in (*fields(config.Settings), *fields(Terms))} - {"options"}
-    names |= {f"options.{each.name}" for each in fields(Contract)}
+    names = {each.name for each in (*fields(config.Settings), *fields(Terms))} - GROUPS.keys()
+    names |= {f"{group}.{each.name}" for group, kind in GROUPS.items() for each in fields(kind)}
     assert names - rows.keys() == set()
     assert all(cell.strip() for name in names for cell in rows[name].split(" | "))
 
@@ -101,6 +104,11 @@ def test_every_table_of_the_wire_is_documented() -> None:
     assert {row.path for rows in token_members.MEMBERS.values() for row in rows} <= _quoted(_reference("members"))
     assert {fault.type for fault in token_faults.FAULTS.values()} <= _quoted(_reference("errors"))
     assert {*searchable.FIELDS, *searchable.SORTABLE} <= _quoted(_reference("searching"))
+    second = _quoted(_reference("paymentoptions"))
+    assert {row.path for row in paymentoptions_routes.ROUTES} <= second
+    assert {
+        said.code for said in (*paymentoptions_codes.RISK.values(), *paymentoptions_codes.REFUSALS.values())
+    } <= second
     errors = _quoted(_reference("errors"))
     assert {refusal.name for refusal in Refusal} <= errors
     assert {reason.value for reason in Reason} <= errors
@@ -217,13 +225,13 @@ def transcript(page: str) -> Iterator[Said]:
             yield Said("\n".join(command), tuple(below))
 
 
-_ID: Final = re.compile(r"\b(?:[0-9]{22}|[0-9A-F]{32}|70[123][0-9]{16})\b")
+_ID: Final = re.compile(r"\b(?:[0-9]{22}|[0-9A-F]{32}|70[123][0-9]{16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 _CHANGING: Final = (
     (re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?(T[0-9:.]+Z)?"), "TIME"),
     (_ID, "ID"),
     (re.compile(r"\b00[0-9]{26}\b|\b[0-9]{8}[0-9A-Z]{8}\b|\b[0-9]{13}\b"), "NUMBER"),
     (re.compile(r"(stan |rrn |slip_number |salesSlipNumber\": \")[0-9]+"), r"\1NUMBER"),
-    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
+    (re.compile(r'("ref": |"auth_code": ")[0-9]+'), r"\1NUMBER"),
     (re.compile(r"[A-Za-z0-9+/]{43}="), "SECRET"),
     (re.compile(r"127\.0\.0\.1:[0-9]+"), "HERE"),
     (re.compile(r"\s+"), " "),

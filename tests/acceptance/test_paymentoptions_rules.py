@@ -3,6 +3,7 @@
 import pytest
 
 from kessai.dialects.paymentoptions import codes
+from kessai.dialects.paymentoptions.acquirer_codes import ACQUIRER
 from kessai.payment.lifecycle import Reason, Refusal
 from kessai.payment.risk import Rule
 from tests.acceptance.client import Service
@@ -148,7 +149,7 @@ def test_an_option_that_cannot_be(smcc: Shop, option: dict[str, object], member:
 
 def test_everything_that_can_end_has_something_to_be_said() -> None:
     assert set(codes.REASONS) == set(Reason)
-    assert set(codes.REASONS.values()) <= set(codes.ACQUIRER)
+    assert {*codes.REASONS.values(), *codes.OPTION_FIELDS.values()} <= set(ACQUIRER)
     assert set(codes.REFUSALS) == set(Refusal)
     assert set(codes.RISK) == set(Rule)
     assert len({said.code for said in codes.RISK.values()}) == len(codes.RISK)

@@ -12,7 +12,6 @@ ROWS: Final = tuple(
 """The rows that are held here."""
 
 ABSENT: Final[Mapping[str, str]] = {
-    "A-18": "there are no API keys: the dialect that has them is not spoken yet",
     "A-21": "there are no live merchants: a live one on a simulator is refused, and there is no other acquirer yet",
     "A-24": "there is no search",
     "A-25": "there are no page cursors and no sessions",
@@ -22,7 +21,6 @@ ABSENT: Final[Mapping[str, str]] = {
 """Row to reason."""
 
 IN_PART: Final[Mapping[str, str]] = {
-    "A-15": "a key that was used over plain HTTP is not flagged: it is served on loopback or behind a proxy only",
     "A-23": "there are no transient tokens yet",
     "A-49": "there are no fees of merchants: installments, captures and refunds are what is divided",
     "A-60": "there are no webhooks yet to search; a backup is a copy of what is searched",

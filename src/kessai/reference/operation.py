@@ -8,6 +8,7 @@ from typing import Any, Final
 import typer
 
 from kessai import cli, config
+from kessai.accounts import GROUPS
 from kessai.acquirers import personalities
 from kessai.health import UNAVAILABLE, Reason
 from kessai.payment import issuers
@@ -28,7 +29,7 @@ def print_settings() -> str:
 
 
 def print_merchant_settings() -> str:
-    names = [each.name for each in fields(Terms) if each.name != "options"]
+    names = [each.name for each in fields(Terms) if each.name not in GROUPS]
     values = {name: [getattr(kind.terms, name) for kind in personalities().values()] for name in names}
     return _by_personality(values, meanings(Terms))
 

@@ -7,6 +7,7 @@ acquirer's number in four digits where an acquirer or issuer spoke, and from `ER
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from kessai.dialects.paymentoptions.acquirer_codes import ACQUIRER
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Reason, Refusal
 from kessai.payment.risk import Rule
@@ -60,36 +61,6 @@ DESCRIPTION: Final = "The transaction was completed successfully."
 
 # ---- what an acquirer or issuer said
 
-ACQUIRER: Final[Mapping[int, str]] = {
-    0: "Approved",
-    1: "Refer to card issuer",
-    5: "Do not honour",
-    6: "Error",
-    10: "Approved for a part of the amount",
-    12: "Invalid transaction",
-    14: "Invalid card number",
-    25: "Record not found",
-    41: "Lost or stolen card",
-    51: "Insufficient funds",
-    54: "Expired card",
-    57: "Transaction not permitted to the card",
-    58: "Transaction not permitted to the terminal",
-    61: "Amount limit exceeded",
-    62: "Restricted card",
-    65: "Authentication required",
-    68: "Response received too late, or not at all",
-    75: "PIN tries exceeded",
-    78: "Account does not exist",
-    79: "Already reversed",
-    82: "Security code check failed",
-    91: "Issuer unavailable",
-    92: "No route to the acquirer",
-    96: "System malfunction",
-    835: "Security code failed",
-    836: "Amount exceeds the authorization",
-    972: "Stop payment order",
-}
-"""Acquirer codes that this gateway gives, with what it says of each."""
 REASONS: Final[Mapping[Reason, int]] = {
     Reason.AVS_FAILED: 5,
     Reason.CVN_FAILED: 82,
