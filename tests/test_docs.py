@@ -227,8 +227,8 @@ def transcript(page: str) -> Iterator[Said]:
 
 _ID: Final = re.compile(r"\b(?:[0-9]{22}|[0-9A-F]{32}|70[123][0-9]{16}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
 _CHANGING: Final = (
+    (_ID, "ID"),  # before times: a UUID may have one in it
     (re.compile(r"[0-9]{4}-[0-9]{2}(-[0-9]{2})?(T[0-9:.]+Z)?"), "TIME"),
-    (_ID, "ID"),
     (re.compile(r"\b00[0-9]{26}\b|\b[0-9]{8}[0-9A-Z]{8}\b|\b[0-9]{13}\b"), "NUMBER"),
     (re.compile(r"(stan |rrn |slip_number |salesSlipNumber\": \")[0-9]+"), r"\1NUMBER"),
     (re.compile(r'("ref": |"auth_code": ")[0-9]+'), r"\1NUMBER"),
