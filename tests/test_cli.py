@@ -574,3 +574,27 @@ def test_the_acquirer_runs_as_a_process_of_its_own(tmp_path: Path) -> None:
 def test_card_numbers_do_not_travel_in_the_clear_by_accident(tmp_path: Path) -> None:
     said = refusal(tmp_path / "data", "acquirer", "--host", "0.0.0.0", "--port", "0")
     assert said == "card numbers would travel in the clear to 0.0.0.0."
+
+
+def test_a_merchant_with_a_legal_name_gets_keys_of_the_second_wire(served: Gateway) -> None:
+    made = document(served.folder, "merchant", "add", "shop_po", "--personality", "sandbox", "--legal-name", "青空商店")
+    assert {"api_key", "x_api_key", "paymentoptions_key_id", "shared_secret"} <= made.keys()
+    more = document(served.folder, "merchant", "key", "bearer", "shop_po")
+    listed = next(each for each in document(served.folder, "merchant", "list") if each["id"] == "shop_po")
+    keys = sorted([made["paymentoptions_key_id"], more["paymentoptions_key_id"]])
+    assert (listed["wires"], listed["paymentoptions_keys"]) == (["cybersource", "paymentoptions"], keys)
+    assert listed["settings"] == {"legal_name": "青空商店"}
+    assert not {made["api_key"], made["x_api_key"], more["api_key"]} & set(
+        done(served.folder, "merchant", "list").split()
+    )
+    path = "/api/v1/server-to-server-interface/subscription/list"
+    for pair in (made, more):
+        credentials = base64.b64encode(f"{pair['api_key']}:".encode()).decode()
+        headers = {"authorization": f"Basic {credentials}", "x-api-key": pair["x_api_key"]}
+        assert httpx.get(served.ready["url"] + path, headers=headers).status_code == 200
+    document(served.folder, "merchant", "key", "revoke", "shop_po", made["paymentoptions_key_id"])
+    credentials = base64.b64encode(f"{made['api_key']}:".encode()).decode()
+    headers = {"authorization": f"Basic {credentials}", "x-api-key": made["x_api_key"]}
+    assert httpx.get(served.ready["url"] + path, headers=headers).status_code == 401
+    told = document(served.folder, "call", "GET", path, "--merchant", "shop_po")
+    assert (told["status"], told["body"]["subscription_details"]) == (200, [])

@@ -65,8 +65,8 @@ class Account:
     keys: dict[str, SharedSecret | Certificate] = field(default_factory=dict)
     answer_keys: dict[str, Certificate] = field(default_factory=dict)
     """What answers may be encrypted to, by the ids that requests name. They sign nothing."""
-    bearers: tuple[str, ...] = ()
-    """Ids of its pairs of bearer secrets."""
+    bearers: dict[bytes, str] = field(default_factory=dict)
+    """Its secrets that are borne, by their hashes: the ids of their keys."""
 
 
 class Accounts:
@@ -79,8 +79,8 @@ class Accounts:
         self.keys = Keys(database, vault)
         self.messages = Messages(database, vault)
         self._accounts: dict[str, Account] = {}
-        self._bearers: dict[bytes, tuple[str, str]] = {}
-        """Merchant and key of a secret that is borne, by its hash."""
+        self._bearers: dict[bytes, str] = {}
+        """Whose a secret is that is borne, by its hash."""
         self.exposed: set[tuple[str, str]] = set()
         """Merchant and key of secrets that came over a network in the clear: they are to be changed."""
         self._version = 0
@@ -97,9 +97,14 @@ class Accounts:
 
     def of_bearer(self, hashed: bytes) -> tuple[Account, str] | None:
         """Whose a secret is, and of which key, by its hash."""
-        found = self._bearers.get(hashed)
-        account = self._accounts.get(found[0]) if found is not None else None
-        return (account, found[1]) if account is not None and found is not None else None
+        account = self._accounts.get(self._bearers.get(hashed, ""))
+        key_id = account.bearers.get(hashed) if account is not None else None
+        return (account, key_id) if account is not None and key_id is not None else None
+
+    def exposed_of(self, merchant_id: str) -> dict[str, object]:
+        """The keys of a merchant that this process saw in the clear, as `merchant list` shows them; nothing: none."""
+        found = sorted(key_id for whose, key_id in self.exposed if whose == merchant_id)
+        return {"exposed_keys": found} if found else {}
 
     def get(self, merchant_id: str) -> Account:
         """Refused where there is no such merchant."""
@@ -145,13 +150,13 @@ class Accounts:
         merchant_id = account.merchant.id
         live: dict[str, SharedSecret | Certificate] = {}
         answer_keys: dict[str, Certificate] = {}
-        bearers: dict[bytes, tuple[str, str]] = {}
+        bearers: dict[bytes, str] = {}
         for row in await self._rows.keys(merchant_id):
             if row.revoked_at is not None:
                 continue
             if row.kind == BEARER and row.sealed is not None:
                 pair = self._open_bearer(merchant_id, row.id, row.sealed)
-                bearers |= {hash_of(text.encode()): (merchant_id, row.id) for text in (pair.api_key, pair.x_api_key)}
+                bearers |= {hash_of(text.encode()): row.id for text in (pair.api_key, pair.x_api_key)}
             elif row.sealed is not None:
                 secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
                 live[row.id] = SharedSecret(row.id, secret, merchant_id)
@@ -161,9 +166,11 @@ class Accounts:
                 certificate = Certificate.of(row.certificate, merchant_id)
                 live |= dict.fromkeys(certificate.key_ids, certificate)
         account.keys, account.answer_keys = live, answer_keys
-        account.bearers = tuple(dict.fromkeys(key_id for _, key_id in bearers.values()))
-        others = {hashed: whose for hashed, whose in self._bearers.items() if whose[0] != merchant_id}
-        self._bearers = others | bearers
+        before = self._accounts.get(merchant_id, account).bearers
+        for hashed in before.keys() - bearers.keys():
+            del self._bearers[hashed]
+        account.bearers = bearers
+        self._bearers |= dict.fromkeys(bearers, merchant_id)
 
     def _open_bearer(self, merchant_id: str, key_id: str, sealed: bytes) -> Bearer:
         return msgspec.json.decode(self._vault.open_secret(merchant_id, key_id, "shared_secret", sealed), type=Bearer)
@@ -370,7 +377,7 @@ def describe(account: Account) -> dict[str, object]:
         "wires": ["cybersource", *(["paymentoptions"] if account.bearers else [])],
         "keys": sorted({key.key_ids[0] for key in account.keys.values()}),
         "answer_keys": sorted(account.answer_keys),
-        "paymentoptions_keys": sorted(account.bearers),
+        "paymentoptions_keys": sorted(set(account.bearers.values())),
         "settings": account.overrides,
     }
 

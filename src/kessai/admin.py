@@ -47,7 +47,8 @@ async def status(house: House) -> object:
 
 
 async def merchant_list(house: House) -> object:
-    return [accounts.describe(account) for account in house.accounts]
+    found = house.accounts
+    return [accounts.describe(account) | found.exposed_of(account.merchant.id) for account in found]
 
 
 async def merchant_add(

@@ -5,6 +5,7 @@ import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -432,3 +433,13 @@ def test_the_typed_client(shop: Shop) -> None:
     paid(client.void(paid(client.authorization("10", "JPY", HOME, card=CARD)).id))
     assert client.status(sold.id).document["transaction_details"]["id"] == sold.id
     assert datetime.fromisoformat(sold.document["transaction_details"]["timestamp"]).tzinfo is not None
+
+
+def test_the_program_on_the_page_runs(shop: Shop) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "pay-over-paymentoptions.md").read_text("utf-8")
+    [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    program = program.replace("http://127.0.0.1:8080", str(shop.service.http.base_url)).replace("kessai_sandbox", "{}")
+    program = program.replace('api_key="…", x_api_key="…"', "**KEYS").replace('"{}"', repr(shop.merchant))
+    said: dict[str, Result] = {}
+    exec(program, {"KEYS": shop.keys}, said)
+    assert (said["paid"].code, said["again"].code, said["back"].code) == ("INFO0000", "INFO0000", "INFO0002")

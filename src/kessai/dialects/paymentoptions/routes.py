@@ -73,7 +73,8 @@ class Match(Struct, frozen=True):
 
 def match(method: str, path: str) -> Match | None:
     """What a request asks for; None for what is no route. A slash at the end is no other path."""
-    steps = tuple(path.removesuffix("/").split("/")[1:])
+    nothing, *rest = path.removesuffix("/").split("/")
+    steps = tuple(rest) if not nothing else ()
     if steps[: len(ROOT)] == ROOT and steps[len(ROOT) : 2 * len(ROOT)] == ROOT:
         steps = steps[len(ROOT) :]
     head = len(ROOT) + len(SERVICE)
