@@ -178,7 +178,7 @@ def test_a_turn_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             assert {key_of(sealed) for _, sealed in await stored(house)} == {old, fresh}
             for paid in (made[0], made[29], made[30]):
                 assert isinstance(await Till(house).do(Capture(target=paid.id, amount=usd(1))), Transaction)
-            assert await turn(house, await house.rotation().begin([SHOP])) == 30 + 1 + PLANTED - step.resealed
+            assert await turn(house, await house.rotation().begin([SHOP])) == 30 + 2 + PLANTED - step.resealed
             assert await cards(house) == 31
             assert house.vault.sealing_key(SHOP, Purpose.CARD) == fresh
             assert (await house.accounts.shared_secret(SHOP))[0]
@@ -393,7 +393,7 @@ def test_the_command_turns_keys_of_a_gateway_that_serves(tmp_path: Path) -> None
         paid = served.pay()
         commands: tuple[list[str], ...] = (["--merchant", SHOP, "--json"], [], ["--merchant", "nobody"])
         turned, neither, nobody = in_turn(tmp_path, [["vault", "rotate", *options] for options in commands])
-        assert json.loads(turned[1]) == {"merchants": [SHOP], "resumed": False, "resealed": 2 + PLANTED}
+        assert json.loads(turned[1]) == {"merchants": [SHOP], "resumed": False, "resealed": 3 + PLANTED}
         assert neither[0] == 2
         assert nobody == (1, "", "kessai: there is no merchant nobody.\n")
         served.capture(paid)

@@ -13,6 +13,7 @@ import pytest
 from kessai import log
 from kessai.dialects import HttpRequest
 from kessai.dialects.paymentoptions import auth
+from kessai.edge import Public
 from kessai.server import Limits
 from tests.acceptance.client import Service
 from tests.acceptance.options import PREFIX, Shop, paid, shop_of
@@ -125,16 +126,14 @@ def test_credentials_of_the_other_wire_are_none_here(service: Service, shop: Sho
 
 def test_credentials_in_the_clear_are_refused_and_told_of(service: Service, shop: Shop) -> None:
     """A-15: over a network without TLS, whoever sends them; a proxy that is not known vouches for nothing."""
-    edge = service.house.edge()
-    found = edge._of_service(HttpRequest("POST", PAYMENT, ()))
-    assert not isinstance(found, frozenset)
+    found = service.house.edge()._of_service(HttpRequest("POST", PAYMENT, ()))
+    assert isinstance(found, Public)
 
     async def ask(peer: str, scheme: str, *more: tuple[str, str]) -> int:
         headers = (*shop.client.headers.items(), *more)
         body = json.dumps(shop.body()).encode()
         request = HttpRequest("POST", PAYMENT, headers, body, peer, scheme)
-        answer = await found.answer(request)  # type: ignore[call-arg, arg-type]
-        return answer.status
+        return (await found.answer(request)).status
 
     [key] = set(service.house.accounts.get(shop.merchant).bearers.values())
     assert service.run(ask("203.0.113.9", "http")) == 401
