@@ -403,7 +403,7 @@ def test_the_command_turns_keys_of_a_gateway_that_serves(tmp_path: Path) -> None
             ("card", "destroyed", 0),
             ("card", "seals", 2 + PLANTED),
             ("secret", "destroyed", 0),
-            ("secret", "seals", 1),
+            ("secret", "seals", 2),
             ("fingerprint", "seals", None),
         ]
 
