@@ -65,6 +65,12 @@ def test_held_there_captured_and_voided_here(shop: Shop, till: Client) -> None:
     first, second = (till.approved(till.pay(payment("100.00"))) for _ in range(2))
     taken = paid(shop.follow("capture", other_id(till, "payments", first), amount="60.00"))
     assert till.capture(first, "40.00").status == 400
+    story = shop.service.run(admin.payment_show(shop.service.house, first))
+    assert isinstance(story, dict)
+    released = story["transactions"][-1]
+    assert (released["operation"], released["approved"], story["held"]) == ("reversal", "40.00", "0.00")
+    assert other_id(till, "reversals", released["id"]) == released["paymentoptions_id"]
+    assert shop.client.status(released["paymentoptions_id"]).document["transaction_type"] == "VOID"
     assert till.refund(cybersource_id(shop, taken.id), "60.00", of="captures").said[:2] == (201, "PENDING")
     paid(shop.follow("void", other_id(till, "payments", second)))
     assert till.capture(second, "100.00").status == 400

@@ -51,6 +51,8 @@ class OnFile(Struct, frozen=True, kw_only=True):
     card: Card
     first_name: str = ""
     last_name: str = ""
+    flags: frozenset[str] = frozenset()
+    """What the rules must remember besides; see `lifecycle.FLAGS`."""
 
 
 CardOf = Callable[[Merchant, str], Awaitable[OnFile | None]]
@@ -186,7 +188,7 @@ async def _pay(
         card=on_file.card,
         capture=wanted is not None,
         reference=subscription.reference or subscription.code,
-        flags=frozenset({"merchant-initiated"}),
+        flags=on_file.flags | {"merchant-initiated"},
         particulars=biller.words.particulars(subscription, wanted),
     )
     circumstances = Circumstances(correlation=f"subscription-{ids.show(subscription.id)}", claims=(claim,))

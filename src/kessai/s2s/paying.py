@@ -175,8 +175,13 @@ class Paying:
         """Release what a partial capture has left of the hold: no other capture will come."""
         command = Reverse(target=payment.id, reference=payment.root.reference)
         circumstances = Circumstances(correlation=logging.correlation.get() or "")
+
+        def encode(payment: Payment, transaction: Transaction) -> Answer:
+            status = answers.said_of(transaction, merchant).status
+            return Answer(status, answers.operation_made(merchant, payment, transaction))
+
         try:
-            told = await self._gateway.perform(merchant, command, circumstances, lambda _p, _t: Answer(201, b"{}"))
+            told = await self._gateway.perform(merchant, command, circumstances, encode)
         except Exception as error:  # the capture stands; the hold lapses by itself
             log("rest.held", level="warning", payment=ids.show(payment.id), error=type(error).__name__)
             return

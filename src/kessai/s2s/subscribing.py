@@ -21,7 +21,7 @@ from kessai.payment.plan import Billing, Obstacle
 from kessai.payment.subscription import Charge, Subscription, activate, cancel, suspend, verified
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Cards
-from kessai.s2s.paying import Payer, Paying
+from kessai.s2s.paying import FLAGS, Payer, Paying
 from kessai.storage.payments import Answer
 from kessai.storage.subscriptions import WANTED, AddSubscription, ChangeSubscription
 from kessai.tokenizer import Decided, Tokenizer
@@ -149,7 +149,7 @@ class Subscribing:
 
         async def card_of(_merchant: Merchant, _customer: str) -> OnFile | None:
             first, last = particulars.names_of(payer.paid.name)
-            return OnFile(card=payer.paid.card, first_name=first, last_name=last)
+            return OnFile(card=payer.paid.card, first_name=first, last_name=last, flags=FLAGS)
 
         def kept(subscription: Subscription, charge: Charge | None) -> bytes:
             members = msgspec.json.decode(usual.words.particulars(subscription, charge), type=dict[str, object])

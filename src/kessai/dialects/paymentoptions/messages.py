@@ -15,7 +15,7 @@ from kessai.dialects.document import has_bad_characters, mask_pans, text_of
 from kessai.dialects.paymentoptions import codes
 from kessai.dialects.paymentoptions.codes import INVALID, INVALID_CARD, MISSING, TEST_PREFIXES, TOO_LONG
 from kessai.dialects.paymentoptions.options import option
-from kessai.dialects.table import NOWHERE, Codec, Table, decode, find, row
+from kessai.dialects.table import Codec, Table, decode, find, row
 from kessai.payment.authorize import exists
 from kessai.payment.card import Brand, Card, Expiry, Pan, SecurityCode
 from kessai.payment.merchant import Merchant
@@ -336,17 +336,7 @@ def _address_of(values: Mapping[str, Any], name: str) -> Address:
 _MEMBERS: Final = Address.__struct_fields__
 
 
-def says_other_merchant(merchant_id: str, merchant: Merchant) -> bool:
-    return merchant_id != merchant.id
-
-
 def message_of(problem: Problem) -> codes.Said:
     """What is answered to something wrong."""
     status, text = codes.VALIDATIONS[problem.code]
     return codes.Said(problem.code, problem.response_code or 30, text.format(problem.path), status)
-
-
-def object_at(document: Json, name: str) -> Json:
-    """A member that is an object; an empty one where it is something else."""
-    found = find(document, (name,))
-    return found if found is not NOWHERE and isinstance(found, dict) else {}

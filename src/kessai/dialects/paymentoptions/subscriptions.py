@@ -16,7 +16,7 @@ from kessai.dialects.paymentoptions.codes import INVALID, MISSING, Said
 from kessai.dialects.paymentoptions.messages import Json, Member, Problem, Rows
 from kessai.payment.merchant import Merchant
 from kessai.payment.plan import Unit, plus
-from kessai.payment.subscription import FINAL, State, Subscription, due_of
+from kessai.payment.subscription import State, Subscription, due_of
 
 UNITS: Final[Mapping[str, Unit]] = {"DAYS": Unit.DAY, "WEEKLY": Unit.WEEK, "MONTHLY": Unit.MONTH, "YEARLY": Unit.YEAR}
 """Words of `cycle_type` and of `trial_period_duration_type`. `YEARLY` is of subscriptions made over the other wire."""
@@ -218,10 +218,6 @@ def updated(found: Body, merchant: Merchant) -> bytes:
     """A subscription that was paused, resumed or ended."""
     said: Said = codes.SUBSCRIPTION_UPDATED
     return encode(envelope(said, said.status, is_live=not merchant.is_test) | {"subscription_details": found})
-
-
-def is_over(subscription: Subscription) -> bool:
-    return subscription.state in FINAL
 
 
 def _moment(instant: datetime) -> str:
