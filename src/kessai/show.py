@@ -375,9 +375,10 @@ def started(ready: Result, command: str) -> RenderableType:
     keys = Table(box=SIMPLE_HEAD, header_style=_LABEL, pad_edge=False, show_edge=False)
     keys.add_column("merchant")
     keys.add_column("personality")
-    keys.add_column("key id, and shared secret beneath", no_wrap=True)
+    keys.add_column("key id, and shared secret beneath; PaymentOptions: api_key, x-api-key", no_wrap=True)
     for each in ready["merchants"]:
-        keys.add_row(each["id"], each["personality"], f"{each['key_id']}\n{each['shared_secret']}")
+        shown = [each[name] for name in ("key_id", "shared_secret", "api_key", "x_api_key") if name in each]
+        keys.add_row(each["id"], each["personality"], "\n".join(shown))
     parts: list[RenderableType] = [
         Text.assemble(("Kessai", _TITLE), " takes requests on ", (ready["url"], f"{_TITLE} {_GOOD}")),
         keys,
