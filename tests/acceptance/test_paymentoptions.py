@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
+import httpx
 import pytest
 
 from kessai.client import Result
@@ -443,3 +444,25 @@ def test_the_program_on_the_page_runs(shop: Shop) -> None:
     said: dict[str, Result] = {}
     exec(program, {"KEYS": shop.keys}, said)
     assert (said["paid"].code, said["again"].code, said["back"].code) == ("INFO0000", "INFO0000", "INFO0002")
+
+
+def test_a_request_with_an_idempotency_key_is_carried_out_once(shop: Shop) -> None:
+    def keyed(path: str, document: object, key: str) -> httpx.Response:
+        headers = {**shop.client.headers, "content-type": "application/json", "idempotency-key": key}
+        return shop.raw("POST", f"{PREFIX}/{path}", headers, json.dumps(document).encode())
+
+    key = str(uuid.uuid4())
+    first, again = (keyed("authorization", shop.body(), key) for _ in range(2))
+    assert (first.status_code, again.status_code, again.content) == (201, 201, first.content)
+    assert again.headers["kessai-replayed"] == "true"
+    assert keyed("authorization", shop.body(amount="1001"), key).json()["gateway_response"]["code"] == "ERR4133"
+    document = {"transactionId": first.json()["transaction_details"]["id"], "merchant_id": shop.merchant}
+    for path, more in (("capture", {"amount": 600}), ("void", {})):
+        told = [keyed(path, document | more, f"{path} {key}") for _ in range(2)]
+        if path == "capture":
+            assert [each.status_code for each in told] == [201, 201]
+            assert told[0].content == told[1].content
+        else:
+            assert [each.status_code for each in told] == [412, 412]
+    assert keyed("payment", shop.body(), "x" * 256).status_code == 400
+    assert keyed("payment", shop.body(), CARD.number).status_code == 201

@@ -31,6 +31,7 @@ class Made(Struct, frozen=True):
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
 
 
 Told = Made | Said

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kessai import ids
 from kessai import log as logging
@@ -11,6 +12,7 @@ from kessai.dialects.paymentoptions import answers, codes, identifiers, messages
 from kessai.dialects.paymentoptions.codes import Said
 from kessai.dialects.paymentoptions.messages import Following, Order, Problem
 from kessai.dialects.paymentoptions.particulars import Own
+from kessai.edge import REPLAYED
 from kessai.gateway import Circumstances, Gateway
 from kessai.log import log
 from kessai.outcomes import Attached, Encode
@@ -25,9 +27,10 @@ from kessai.payment.risk import Rule
 from kessai.payment.void import Void
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Cards, Paid
+from kessai.s2s.keys import claims_of
 from kessai.s2s.risks import Risks
 from kessai.sandbox import HEADER, NoSuchScenario, scenario
-from kessai.storage.payments import Answer, Found
+from kessai.storage.payments import Answer, Claim, Found
 
 FLAGS: Final = frozenset({"ignore-avs", "ignore-cvn", "no-partial"})
 """This wire knows no review and no partial approval."""
@@ -42,6 +45,8 @@ class Payer(Struct, frozen=True, kw_only=True):
     paid: Paid
     own: Own
     captures: bool
+    claims: tuple[Claim, ...] = ()
+    """Of its idempotency key."""
 
 
 class Paying:
@@ -57,9 +62,14 @@ class Paying:
     async def pay(self, call: Call, *, captures: bool, authenticates: bool = False) -> Told:
         """A purchase (`captures`) or an authorization; `authenticates`: by the routes that know 3-D Secure."""
         merchant = call.merchant
+        claims = self._claims(call)
+        told = await self._told(merchant, claims)
+        if told is not None or isinstance(claims, Said):
+            return told or codes.INTERNAL
         payer = await self.payer(call, captures=captures)
         if isinstance(payer, Said):
             return payer
+        payer = replace(payer, claims=claims)
         if authenticates:
             redirect = await self.challenged(call, payer)
             if redirect is not None:
@@ -140,12 +150,25 @@ class Paying:
 
         stores = order.stores and order.card is not None
         circumstances = Circumstances(
-            correlation=logging.correlation.get() or "", scenario=scenario, attach=attach if stores else None
+            correlation=logging.correlation.get() or "",
+            scenario=scenario,
+            claims=payer.claims,
+            attach=attach if stores else None,
         )
         answer = await self._gateway.perform(merchant, command, circumstances, encoded(named))
-        if isinstance(answer, Refusal):
-            return codes.REFUSALS[answer]
-        return Made(answer.status, answer.body)
+        return codes.REFUSALS[answer] if isinstance(answer, Refusal) else _made(answer)
+
+    def _claims(self, call: Call) -> tuple[Claim, ...] | Said:
+        return claims_of(call, self._gateway.new_id(), self._gateway.vault.fingerprint)
+
+    async def _told(self, merchant: Merchant, claims: tuple[Claim, ...] | Said) -> Told | None:
+        """What an earlier request with the same key was told; None where there is none, or it had no key."""
+        if isinstance(claims, Said):
+            return claims
+        if not claims:
+            return None
+        told = await self._gateway.told(merchant, claims)
+        return codes.REFUSALS[told] if isinstance(told, Refusal) else _made(told) if told is not None else None
 
     # ---- what follows
 
@@ -250,6 +273,10 @@ class Paying:
 
     async def _following(self, call: Call, operation: Operation) -> "Follow | Told":
         """A request that names a transaction, read, with its payment."""
+        claims = self._claims(call)
+        told = await self._told(call.merchant, claims)
+        if told is not None or isinstance(claims, Said):
+            return told or codes.INTERNAL
         asked = messages.following(call.document, has_amount=operation is not Operation.VOID)
         if isinstance(asked, Problem):
             return messages.message_of(asked)
@@ -270,7 +297,9 @@ class Paying:
             amount = messages.amount_of(asked.amount, found.payment.currency, unit)
             if amount is None or amount.minor <= 0:
                 return messages.message_of(Problem(codes.INVALID, "amount"))
-        return Follow(asked=asked, found=found, target=target, amount=amount, operation=operation, scenario=wanted)
+        return Follow(
+            asked=asked, found=found, target=target, amount=amount, operation=operation, scenario=wanted, claims=claims
+        )
 
     async def _follow(self, call: Call, found: "Follow", command: Command) -> tuple[Told, Transaction | None]:
         """Take a command down the one road; its answer, and the transaction that came of it."""
@@ -283,11 +312,12 @@ class Paying:
             status = answers.said_of(transaction, merchant).status
             return Answer(status, body, answers.masked(body, digits))
 
-        circumstances = Circumstances(correlation=logging.correlation.get() or "", scenario=found.scenario)
+        correlation = logging.correlation.get() or ""
+        circumstances = Circumstances(correlation=correlation, scenario=found.scenario, claims=found.claims)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         if isinstance(answer, Refusal):
             return self._refused(call, found, codes.REFUSALS[answer]), None
-        return Made(answer.status, answer.body), seen[-1]
+        return _made(answer), seen[-1] if seen else None
 
     def _refused(self, call: Call, found: "Follow", said: Said) -> Told:
         if said.status != 412:
@@ -315,10 +345,15 @@ class Follow(Struct, frozen=True, kw_only=True):
     amount: Money | None
     operation: Operation
     scenario: str | None
+    claims: tuple[Claim, ...]
 
     @property
     def payment(self) -> Payment:
         return self.found.payment
+
+
+def _made(answer: Answer) -> Made:
+    return Made(answer.status, answer.body, {REPLAYED: "true"} if answer.is_replay else {})
 
 
 def _operation(*, captures: bool) -> Operation:

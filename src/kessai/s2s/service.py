@@ -125,7 +125,7 @@ class ServerToServer:
         if isinstance(told, Said):
             log("request.refused", merchant=merchant.id, status=told.status, reason=told.code)
             return _refused(told, is_live=not merchant.is_test)
-        return HttpResponse(told.status, told.body, {"content-type": CONTENT_TYPE})
+        return HttpResponse(told.status, told.body, {"content-type": CONTENT_TYPE, **told.headers})
 
     def _peer(self, request: HttpRequest) -> str:
         address = self._limits.address_of(request)

@@ -148,6 +148,8 @@ NOT_APPROVED: Final = Said("ERR4128", 12, "The transaction was not approved.", 4
 NOT_SUPPORTED: Final = Said("ERR4129", 58, "The acquirer does not offer this.", 412)
 TOO_LATE: Final = Said("ERR4130", 12, "The transaction is too old for this operation.", 412)
 REPEATED: Final = Said("ERR4131", 12, "The reference was used before.", 412)
+KEY_REUSED: Final = Said("ERR4133", -1, "The idempotency key was used for another request.", 412)
+IN_PROGRESS: Final = Said("ERR4134", -1, "The first request with this idempotency key has not ended yet.", 412)
 SUBSCRIPTION_STATE: Final = Said("ERR4132", 12, "The subscription cannot be changed in its present state.", 412)
 BUSY: Final = Said("ERR5001", -1, "Nothing was done; try again.", 503)
 INTERNAL: Final = Said("ERR5000", -1, "Internal error.", 500)
@@ -171,6 +173,9 @@ REFUSALS: Final[Mapping[Refusal, Said]] = {
     Refusal.EXCEEDS_AUTHORIZATION: OVER_AUTHORIZATION,
     Refusal.EXCEEDS_HOLD: OVER_AUTHORIZATION,
     Refusal.EXCEEDS_CAPTURE: RISK[Rule.REFUND_BALANCE],
+    Refusal.KEY_REUSED: KEY_REUSED,
+    Refusal.IN_PROGRESS: IN_PROGRESS,
+    Refusal.OUTCOME_UNKNOWN: OUTCOME_UNKNOWN,
     Refusal.DUPLICATE_REFERENCE: REPEATED,
     Refusal.DUPLICATE_TRANSACTION_ID: REPEATED,
 }
