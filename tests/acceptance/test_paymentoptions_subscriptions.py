@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -156,6 +157,22 @@ def test_a_first_payment_that_is_declined_is_no_subscription(service: Service) -
     assert (made.status, made.code, made.response_code) == (412, "ERR3016", -8006)
     assert shop.client.status(made.id).code == "ERR3016"
     assert shop.client.subscriptions() == []
+
+
+def test_a_card_that_is_declined_at_first_is_not_kept(service: Service) -> None:
+    shop = shop_of(service, "po_not_kept")
+    page = {"merchant_id": shop.merchant, "after": "", "most": 100}
+    before = service.run(service.house.database.read("tokens_page", page))
+    made = shop.post(
+        "subscription/payment", shop.body(amount="1500", subscription=asdict(replace(PLAN, has_discount=False)))
+    )
+    assert (made.status, made.success, made.code) == (201, False, "ERR0005"), made.document
+    found = details(shop, made.subscription)
+    assert (found["status"], found["completed_payment_cycle"]) == ("FAILED", 0)
+    after = service.run(service.house.database.read("tokens_page", page))
+    made_here = [row for row in after if row[1] not in {known[1] for known in before}]
+    assert len(made_here) == 3
+    assert all(row[7] is not None and row[13] is None for row in made_here), "deleted, and no number is left"
 
 
 def test_another_merchants_subscription_is_like_none(service: Service, shop: Shop) -> None:

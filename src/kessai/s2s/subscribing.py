@@ -1,6 +1,7 @@
 """Subscriptions of the PaymentOptions wire, over the same recurring engine as the other wire's."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
@@ -18,14 +19,16 @@ from kessai.jobs import recurring
 from kessai.jobs.recurring import Biller, OnFile, Words
 from kessai.payment.merchant import Merchant
 from kessai.payment.plan import Billing, Obstacle
-from kessai.payment.subscription import Charge, Subscription, activate, cancel, suspend, verified
+from kessai.payment.subscription import Charge, State, Subscription, activate, cancel, suspend, verified
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Cards
 from kessai.s2s.paying import FLAGS, Payer, Paying
+from kessai.storage.database import DatabaseError
 from kessai.storage.payments import Answer
 from kessai.storage.subscriptions import WANTED, AddSubscription, ChangeSubscription
 from kessai.tokenizer import Decided, Tokenizer
-from kessai.tokens.objects import Customer
+from kessai.tokens.objects import Customer, Missing, PaymentInstrument
+from kessai.tokens.rules import delete_customer
 
 Rule = Callable[[Subscription], Subscription | Obstacle]
 MOST_RACES: Final = 32
@@ -130,6 +133,8 @@ class Subscribing:
             transaction_id = await recurring.verified_by(biller, merchant, subscription)
         if transaction_id is None or not isinstance(after, Subscription):
             return codes.OUTCOME_UNKNOWN  # the worker will find out; the subscription shows it
+        if after.state is State.FAILED:
+            await self._forget(merchant, subscription.customer)
         found = await biller.gateway.payments.load_payment(merchant.id, transaction_id)
         assert found is not None, "a charge names a payment that is not there"
         payment = found.payment
@@ -142,6 +147,22 @@ class Subscribing:
             extra={"subscription_details": await self._details(merchant, after)},
         )
         return Made(answers.said_of(payment.root, merchant).status, body)
+
+    async def _forget(self, merchant: Merchant, customer_id: str) -> None:
+        """Delete the customer of a subscription that never began: a card that was declined is not kept."""
+        tokens = self._tokenizer.tokens
+
+        async def decide() -> Decided | None:
+            customer = await tokens.customer(merchant.id, customer_id)
+            if isinstance(customer, Missing):
+                return None
+            owned = await tokens.owned(merchant.id, customer.id)
+            going = [token for token in owned if isinstance(token, PaymentInstrument)]
+            referred = await tokens.referred(merchant.id, going)
+            return Decided(delete_customer(customer, owned, referred, self._tokenizer.clock()), Answer(204, b""))
+
+        with suppress(DatabaseError):  # it stays, and nothing pays with it
+            await self._tokenizer.perform(merchant.id, decide)
 
     def _first(self, payer: Payer) -> Biller:
         """What charges the first period: with the card as it was sent, and what this wire keeps of the request."""
