@@ -106,9 +106,8 @@ def usual_with_tokens(
     request = _usual(usual, merchant, now, brought.bill_to)
     if request is None:
         return None
-    kept = stored.naming(msgspec.json.decode(usual.particulars), tokens)
-    brought.keep_in(kept, usual.values)
-    return Request(replace(request.command, particulars=_encode(kept)), kept, request.echo)
+    brought.keep_in_usual(usual.document, usual.values, tokens)
+    return Request(replace(request.command, particulars=_encode(usual.document)), usual.document, request.echo)
 
 
 def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> Request | None:

@@ -146,6 +146,30 @@ class Supplied(Struct, frozen=True, kw_only=True):
                 if address is not None:
                     order.setdefault(name, address)
 
+    def keep_in_usual(self, document: Any, values: Json, tokens: "Tokens") -> None:
+        """`naming` and `keep_in`, of a request that was read as a usual one: into its own members."""
+        paying, card = document.paymentInformation, {}
+        if self.expiry is not None and (values.get("month"), values.get("year")) == (
+            self.expiry.month,
+            self.expiry.year,
+        ):
+            card = {"expirationMonth": f"{self.expiry.month:02d}", "expirationYear": f"{self.expiry.year:04d}"}
+        if self.type is not None and values.get("type") == self.type:
+            card["type"] = self.type
+        if paying.card is None:
+            paying.card = card or None
+        else:
+            for name, value in card.items():
+                if getattr(paying.card, name) is None:
+                    setattr(paying.card, name, value)
+        for name, token in _members(tokens).items():
+            setattr(paying, name, {"id": token.id})
+        order = document.orderInformation
+        if order.billTo is None:
+            order.billTo = self.bill_to
+        if order.shipTo is None:
+            order.shipTo = self.ship_to
+
 
 NOTHING_BROUGHT: Final = Supplied()
 
