@@ -8,11 +8,12 @@ SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs WHERE merchant_id = :merc
 
 -- claims_checked --
 -- Claims in order of their keys, a page at a time, each with the transaction or answer that it names, or without.
-SELECT c.key, c.transaction_id, COALESCE(t.id, a.id)
+SELECT c.key, c.transaction_id, COALESCE(t.id, a.id, k.id)
   FROM (SELECT merchant_id, key, transaction_id FROM claims
          WHERE merchant_id = :merchant_id AND key > :after ORDER BY key LIMIT :most) c
   LEFT JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
   LEFT JOIN answers a ON a.merchant_id = c.merchant_id AND a.id = c.transaction_id
+  LEFT JOIN kept_answers k ON k.merchant_id = c.merchant_id AND k.key = c.key AND k.id = c.transaction_id
  ORDER BY c.key;
 
 -- open_since --
