@@ -92,6 +92,15 @@ class Subscriptions:
         values = {"merchant_id": merchant_id, "plan_id": plan_id, "after": after}
         return list(map(_subscription_of, await self._read("subscriptions_of_plan", values)))
 
+    async def behind(self, merchant_id: str, after: int) -> list[Subscription]:
+        """A page in the order of their ids, behind one of them."""
+        return list(
+            map(
+                _subscription_of,
+                await self._read("subscriptions_behind", {"merchant_id": merchant_id, "after": after}),
+            )
+        )
+
     async def due(self, merchant_id: str, now: datetime, after: tuple[int, int]) -> list[tuple[int, Subscription]]:
         """(when due, subscription) of what is due by now, a page behind the last one."""
         values = {"merchant_id": merchant_id, "now": to_ms(now), "after": after[0], "after_id": after[1]}

@@ -22,6 +22,18 @@ SELECT id, requested_at FROM transactions
  WHERE merchant_id = :merchant_id AND status = 'pending' AND requested_at < :before
  ORDER BY id;
 
+-- subscriptions_behind --
+-- Subscriptions in the order of their ids, a page at a time.
+SELECT id, version, terms FROM subscriptions WHERE merchant_id = :merchant_id AND id > :after ORDER BY id LIMIT 200;
+
+-- charges_checked --
+-- The charges of a subscription, each with the payment that it names, or without one.
+SELECT c.period, c.attempt, c.state, c.currency, c.amount, c.transaction_id, t.status, t.currency, t.requested
+  FROM subscription_charges c
+  LEFT JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
+ WHERE c.merchant_id = :merchant_id AND c.subscription_id = :subscription_id
+ ORDER BY c.period, c.attempt;
+
 -- jobs_checked --
 -- The jobs of a merchant, each with the transaction that it is about, or without one.
 SELECT j.kind, j.transaction_id, j.state, t.id
