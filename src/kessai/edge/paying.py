@@ -284,6 +284,9 @@ class Maker(Struct, frozen=True, kw_only=True):
         if self.wanted is None:
             return await self._remembered(network_id)
         changes, told = await self._made(self.wanted, network_id)
+        if not self.wanted.types & _OVER_A_NUMBER:  # what is made says nothing of the number that paid
+            remembered = await self._remembered(network_id)
+            changes = changes.also(remembered.changes) if remembered is not None else changes
         echo = replace(self.request.echo, made=told)
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
@@ -315,7 +318,7 @@ class Maker(Struct, frozen=True, kw_only=True):
             owner = customer = make.new_customer(wanted.customer)
             changes = Changes((customer,))
         number, is_new = None, None
-        if wanted.types & {stored.NUMBER, stored.INSTRUMENT}:
+        if wanted.types & _OVER_A_NUMBER:
             pan = wanted.card.pan
             number, is_new = await make.instrument_of(merchant_id, pan, {"card": {"number": pan.masked()}})
             if network_id is not None and agreements.agreement_of(number) is None:
@@ -346,6 +349,10 @@ class Maker(Struct, frozen=True, kw_only=True):
             instrument=number,
         )
         return changes, told
+
+
+_OVER_A_NUMBER: Final = frozenset({stored.NUMBER, stored.INSTRUMENT})
+"""Kinds of tokens that come with an instrument identifier."""
 
 
 def _agreed(number: InstrumentIdentifier, network_id: str) -> InstrumentIdentifier:

@@ -15,6 +15,7 @@ from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_faults import Fault
 from kessai.dialects.cybersource.token_routes import Kind
+from kessai.payment.card import Pan
 from kessai.tms.network import NetworkDesk, enrolled
 from kessai.tms.parts import NO_CONTENT, Asked, Faulty, allowed, decided, fit, good, match, own, there
 from kessai.tms.several import Several
@@ -166,6 +167,9 @@ class Desk:
             assert other is not None
             if other.id != number.id:
                 token, number = allowed(rules.refer(token, number, other)), other
+                pan = self._make.number(merchant, other)
+                brand = pan.brand if isinstance(pan, Pan) else None
+                sent = replace(sent, document=read.over_another(sent.document, asked.document, brand))
                 made = made if made.created else Changes((), (other,))
         fit(sent.document, number)
         customer = default = None
