@@ -23,14 +23,12 @@ from kessai.gateway import Gateway
 from kessai.jobs import recurring, reversals, settlement
 from kessai.ledger import Entry, entries
 from kessai.outcomes import Encode
-from kessai.payment import lifecycle, subscription
+from kessai.payment import lifecycle
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan
 from kessai.payment.lifecycle import Operation, Outcome, Payment, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
-from kessai.payment.plan import plus
-from kessai.payment.subscription import Subscription
 from kessai.storage import sqlite
 from kessai.storage.database import CommitUnknown, Database, Query, Run, Unavailable
 from kessai.storage.payments import Answer, Claim, to_ms
@@ -247,18 +245,6 @@ def charge_not_conditional_on_its_claim(patch: Patch) -> None:
 
     patch(BeginCharge, "apply", begun)
     patch(recurring, "_claim", lambda *_: claim_of("subscription", str(next(others))))
-
-
-def due_dates_counted_from_the_last_charge(patch: Patch) -> None:
-    """What began on the 31st stays on the 28th from February on."""
-
-    def due_of(held: Subscription, period: int) -> datetime:
-        due = held.anchor_at
-        for _ in range(period - held.anchor):
-            due = plus(due, held.billing.unit, held.billing.length)
-        return due
-
-    patch(subscription, "due_of", due_of)
 
 
 def default_that_is_not_unmarked(patch: Patch) -> None:
