@@ -73,6 +73,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     """The network token that pays in the card's place."""
     card_suffix: str = ""
     """The last four of that card."""
+    card_expiry: Expiry | None = None
+    """What is on file of its expiry."""
     claim: Claim | None = None
     """Of the transient token that pays: it goes with commit 1."""
 
@@ -163,7 +165,8 @@ class Paying:
             return held
         year, _, month = card.expiry.partition("-")
         brought = replace(held.brought, pan=card.number, expiry=Expiry(int(year), int(month)), is_network=True)
-        return replace(held, brought=brought, network=card, card_suffix=pan.suffix)
+        on_file = held.brought.expiry
+        return replace(held, brought=brought, network=card, card_suffix=pan.suffix, card_expiry=on_file)
 
     async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
         """The same of a request that is as requests usually are; None where it has to be walked."""
@@ -259,12 +262,21 @@ class Paying:
             return None
         wanted = None
         if found.types:
-            wanted = stored.wanted(found.types, found.document, found.brought, command.card, found.tokens.customer)
+            card = command.card if found.network is None else self._behind(merchant, found, command.card)
+            wanted = stored.wanted(found.types, found.document, found.brought, card, found.tokens.customer)
         instrument = found.tokens.instrument
         needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
             return None
         return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
+
+    def _behind(self, merchant: Merchant, found: Stored, paid: Card) -> Card:
+        """The card in whose place a network token paid: that is what is kept, and not the token."""
+        assert found.tokens.instrument is not None
+        pan = self._make.number(merchant.id, found.tokens.instrument)
+        assert isinstance(pan, Pan)
+        expiry = stored.expiry_said(found.document) or found.card_expiry
+        return replace(paid, pan=pan, expiry=expiry, brand=pan.brand)
 
 
 class Maker(Struct, frozen=True, kw_only=True):
