@@ -82,6 +82,7 @@ class Cards(RuleBasedStateMachine):
         self.a_customer_comes(who=0)
         self.a_card_is_kept(who=0, owner=0, over=None, pan=PANS[0], wants_default=False)
         self.a_plan_is_made(who=0, minor=1_000, unit="W", cycles=None, state="ACTIVE")
+        self.a_customer_subscribes(who=0, customer=0, which=0, days=0)
 
     # ---- asking
 
