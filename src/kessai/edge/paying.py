@@ -73,6 +73,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     """The network token that pays in the card's place."""
     card_suffix: str = ""
     """The last four of that card."""
+    card_expiry: Expiry | None = None
+    """What is on file of its expiry."""
     claim: Claim | None = None
     """Of the transient token that pays: it goes with commit 1."""
 
@@ -163,7 +165,8 @@ class Paying:
             return held
         year, _, month = card.expiry.partition("-")
         brought = replace(held.brought, pan=card.number, expiry=Expiry(int(year), int(month)), is_network=True)
-        return replace(held, brought=brought, network=card, card_suffix=pan.suffix)
+        on_file = held.brought.expiry
+        return replace(held, brought=brought, network=card, card_suffix=pan.suffix, card_expiry=on_file)
 
     async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
         """The same of a request that is as requests usually are; None where it has to be walked."""
@@ -259,12 +262,21 @@ class Paying:
             return None
         wanted = None
         if found.types:
-            wanted = stored.wanted(found.types, found.document, found.brought, command.card, found.tokens.customer)
+            card = command.card if found.network is None else self._behind(merchant, found, command.card)
+            wanted = stored.wanted(found.types, found.document, found.brought, card, found.tokens.customer)
         instrument = found.tokens.instrument
         needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
             return None
         return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
+
+    def _behind(self, merchant: Merchant, found: Stored, paid: Card) -> Card:
+        """The card in whose place a network token paid: that is what is kept, and not the token."""
+        assert found.tokens.instrument is not None
+        pan = self._make.number(merchant.id, found.tokens.instrument)
+        assert isinstance(pan, Pan)
+        expiry = stored.expiry_said(found.document) or found.card_expiry
+        return replace(paid, pan=pan, expiry=expiry, brand=pan.brand)
 
 
 class Maker(Struct, frozen=True, kw_only=True):
@@ -284,6 +296,9 @@ class Maker(Struct, frozen=True, kw_only=True):
         if self.wanted is None:
             return await self._remembered(network_id)
         changes, told = await self._made(self.wanted, network_id)
+        if not self.wanted.types & _OVER_A_NUMBER:  # what is made says nothing of the number that paid
+            remembered = await self._remembered(network_id)
+            changes = changes.also(remembered.changes) if remembered is not None else changes
         echo = replace(self.request.echo, made=told)
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
@@ -315,7 +330,7 @@ class Maker(Struct, frozen=True, kw_only=True):
             owner = customer = make.new_customer(wanted.customer)
             changes = Changes((customer,))
         number, is_new = None, None
-        if wanted.types & {stored.NUMBER, stored.INSTRUMENT}:
+        if wanted.types & _OVER_A_NUMBER:
             pan = wanted.card.pan
             number, is_new = await make.instrument_of(merchant_id, pan, {"card": {"number": pan.masked()}})
             if network_id is not None and agreements.agreement_of(number) is None:
@@ -346,6 +361,10 @@ class Maker(Struct, frozen=True, kw_only=True):
             instrument=number,
         )
         return changes, told
+
+
+_OVER_A_NUMBER: Final = frozenset({stored.NUMBER, stored.INSTRUMENT})
+"""Kinds of tokens that come with an instrument identifier."""
 
 
 def _agreed(number: InstrumentIdentifier, network_id: str) -> InstrumentIdentifier:

@@ -66,6 +66,8 @@ class Terms:
     """IANA zone of the business date and the cut-off."""
     token_profile: str = ""
     """The profile that requests of the token family may name (`profile-id`); every other is unknown."""
+    chosen_token_ids: bool = False
+    """Whether who makes a customer, payment instrument or shipping address may choose its id."""
     issuer: str = "standard"
     """Issuer profile of the expected cardholder schedules."""
     recurring_retries: int = 3

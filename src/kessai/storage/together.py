@@ -70,9 +70,10 @@ MOST: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """A result that another write has to find; None of it stands for a conflict."""
+    """A result that another write has to find; where it finds none, `otherwise`: the claim is another family's."""
 
     write: Write[Any]
+    otherwise: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ def _met(write: Begin, taken: Sequence[Claim]) -> Conflict | Refusal | Then:
     """What a write is told that did not begin: its first claim that is taken, else its payment has changed."""
     if not taken:
         return Conflict()
-    return taken[0].taken or Then(Replay(write.payment.merchant_id, taken[0]))
+    return taken[0].taken or Then(Replay(write.payment.merchant_id, taken[0]), taken[0].other)
 
 
 def _begin_touches(write: Begin) -> Iterable[object]:
@@ -261,7 +262,7 @@ def _tokens_written(rows: Sequence[Row], writes: Sequence[WriteTokens]) -> list[
     (write,) = writes
     taken = {bytes(row[0]) for row in rows if row[0] is not None}
     claim = next((claim for claim in write.claims if claim.key in taken), None)
-    return [None if claim is None else claim.taken or Then(ToldBefore(write.merchant_id, claim))]
+    return [None if claim is None else claim.taken or Then(ToldBefore(write.merchant_id, claim), claim.other)]
 
 
 def _token_touches(write: WriteTokens | FinishWithTokens) -> Iterable[object]:

@@ -290,6 +290,10 @@ def wanted(types: frozenset[str], document: Json, brought: Supplied, card: Card,
     kind = TYPE_OF_BRAND.get(card.brand) if card.brand is not None else None
     if kind is not None:
         kept_card["type"] = kind
+    sent = find(document, ("paymentInformation", "tokenizedCard"))
+    if isinstance(sent, dict) and sent.get("number"):  # the number is a network token's, of the merchant's own
+        of_token = {"requestorID": sent.get("requestorId"), "transactionType": sent.get("transactionType")}
+        kept_card["tokenizedInformation"] = of_token
     return Wanted(
         types=types,
         owner=owner,
@@ -300,6 +304,16 @@ def wanted(types: frozenset[str], document: Json, brought: Supplied, card: Card,
         is_default_instrument=_is_default(document, INSTRUMENT),
         is_default_address=_is_default(document, ADDRESS),
     )
+
+
+def expiry_said(document: Json) -> Expiry | None:
+    """The expiry that a request says of the card behind a token; None where it says none that is one."""
+    year, month = (text_of(find(document, ("paymentInformation", "card", f"expiration{name}"))) for name in _EXPIRY)
+    is_one = year is not None and month is not None and year.isdecimal() and month.isdecimal()
+    return Expiry(int(year), int(month)) if is_one and year is not None and month is not None else None
+
+
+_EXPIRY: Final = ("Year", "Month")
 
 
 def _kept(kind: str, document: Json) -> dict[str, object]:

@@ -31,7 +31,7 @@ from kessai.dialects.cybersource.token_members import (
 )
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
-from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Card, Pan, luhn
+from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Brand, Card, Pan, looks_like_a_pan, luhn
 
 Json = Mapping[str, object]
 
@@ -149,6 +149,26 @@ def payment_instrument(document: Json, *, is_test: bool, is_new: bool = True) ->
     if account is not None and str(account).lower() not in ACCOUNT_TYPES:
         return INVALID_FIELDS.at("bankAccount.type")
     return _address_fault(kept, "billTo") or PaymentInstrument(kept, expiry, is_default, refers_to)
+
+
+def chosen_id(document: Json) -> str | Fault | None:
+    """The id that a request chooses for what it makes. A card's number is none."""
+    text = text_of(document.get("id"))
+    if not text:
+        return None
+    is_one = re.fullmatch("[0-9A-Z]{16,32}", text, re.ASCII) is not None and not looks_like_a_pan(text)
+    return text if is_one else INVALID_FIELDS.at("id")
+
+
+def over_another(document: dict[str, object], patch: Json, brand: Brand | None) -> dict[str, object]:
+    """The document of a payment instrument that refers to another number now: its card type is that number's, where
+    the patch does not say it."""
+    card = document.get("card")
+    if not isinstance(card, dict) or "type" not in card or text_of(find(patch, ("card", "type"))) is not None:
+        return document
+    kind = TYPE_OF_BRAND.get(brand) if brand is not None else None
+    kept = {name: value for name, value in card.items() if name != "type"}
+    return {**document, "card": kept | ({"type": kind} if kind is not None else {})}
 
 
 def routing_number(document: Json) -> str:
