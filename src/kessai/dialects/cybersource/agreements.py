@@ -4,17 +4,40 @@ The real service refuses none of them for what it says of its agreement; an issu
 a warning on the payment, and nothing is refused here that is taken there.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+from kessai.dialects.cybersource import members
 from kessai.dialects.cybersource.token_members import PREVIOUS_TRANSACTION
-from kessai.dialects.document import text_of
+from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
+from kessai.payment.agreement import Agreement, Initiator, Occasion, Series
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import InstrumentIdentifier
 
 Json = Mapping[str, object]
+
+OCCASIONS: Final[Mapping[str, Occasion]] = {
+    "1": Occasion.RESUBMISSION,
+    "2": Occasion.DELAYED_CHARGE,
+    "3": Occasion.REAUTHORIZATION,
+    "4": Occasion.NO_SHOW,
+    "5": Occasion.INCREMENTAL,
+    "6": Occasion.PARTIAL_SHIPMENT,
+    "7": Occasion.SUBSCRIPTION,
+    "8": Occasion.STANDING_ORDER,
+    "9": Occasion.INSTALLMENT,
+    "10": Occasion.UNSCHEDULED,
+}
+SERIES: Final[Mapping[str, Series]] = {
+    "recurring": Series.RECURRING,
+    "recurring_internet": Series.RECURRING,
+    "install": Series.INSTALLMENT,
+    "install_internet": Series.INSTALLMENT,
+}
+"""Commerce indicators by which a payment is one of a series."""
 
 REASONS: Final[Mapping[str, tuple[str, frozenset[Brand]]]] = {
     "1": ("resubmission", frozenset({Brand.DISCOVER, Brand.MASTERCARD, Brand.VISA})),
@@ -35,10 +58,83 @@ _INITIATOR: Final = (*_OPTIONS, "initiator")
 _PLACES: Final = ((*_INITIATOR, "merchantInitiatedTransaction"), (*_OPTIONS, "merchantInitiatedTransaction"))
 """Where clients say what they charge for; the first is the public place."""
 _PREVIOUS: Final = ("previousTransactionID", "previousTransactionId")
-_SAYS_WHY: Final = frozenset({"recurring", "recurring_internet", "install", "install_internet"})
-"""Commerce indicators that are a reason themselves."""
 _WHERE: Final = "processingInformation.authorizationOptions.initiator"
 _WHY: Final = f"{_WHERE}.merchantInitiatedTransaction"
+
+
+_DOCUMENTS: Final[Mapping[str, str]] = {
+    "installmentInformation.": "installment",
+    "recurringPaymentInformation.": "recurring",
+    "unscheduledPaymentInformation.": "unscheduled",
+    "processingInformation.recurringOptions.": "recurring",
+}
+"""Objects that tell of a series, and how the neutral names of their members begin."""
+
+
+def _terms() -> dict[tuple[str, ...], str]:
+    """Each kept member of those objects, and its neutral name: `installmentInformation.planType` is
+    `installment_plan_type`."""
+    found = {}
+    for path in members.kept_paths():
+        for prefix, name in _DOCUMENTS.items():
+            if path.startswith(prefix):
+                last = re.sub("[A-Z]", lambda capital: f"_{capital[0].lower()}", path.removeprefix(prefix))
+                found[tuple(path.split("."))] = f"{name}_{last}"
+    return dict(sorted(found.items()))
+
+
+TERMS: Final[Mapping[tuple[str, ...], str]] = _terms()
+"""What an acquirer is told of a series: path to neutral name."""
+_TERMS: Final = {
+    way: {path[-1]: name for path, name in TERMS.items() if path[:-1] == way} for way in {p[:-1] for p in TERMS}
+}
+
+
+def is_said(processing: Any) -> bool:
+    """Whether a usual `processingInformation` says something of an agreement."""
+    options, indicator = processing.authorizationOptions, processing.commerceIndicator
+    if options is not None and options.initiator is not None:
+        return True
+    return indicator is not None and indicator.lower() in SERIES
+
+
+def told(kept: Json) -> Agreement | None:
+    """What an acquirer is told of the agreement in a request; None for a request that says nothing of one. `kept` are
+    the members of the request that may be kept: of bad texts and overlong ones nothing is passed on."""
+    said = find(kept, _INITIATOR)
+    initiator = said if isinstance(said, dict) else {}
+    indicator = (text_of(find(kept, ("processingInformation", "commerceIndicator"))) or "").lower()
+    terms: dict[str, str] = {}
+    for way, names in _TERMS.items():
+        place = find(kept, way)
+        if isinstance(place, dict):
+            terms |= {name: _clean(place[member]) for member, name in names.items() if member in place}
+    original, named = _said(kept, "originalAuthorizedAmount"), _said(kept, "agreementId")
+    previous = _said(kept, *_PREVIOUS)
+    agreement = Agreement(
+        initiator=_INITIATORS.get(_word(initiator.get("type"))),
+        keeps_card=_word(initiator.get("credentialStoredOnFile")) == "true",
+        uses_kept_card=_word(initiator.get("storedCredentialUsed")) == "true",
+        occasion=OCCASIONS.get(_said(kept, "reason") or ""),
+        series=SERIES.get(indicator),
+        network_transaction_id=_clean(previous) if previous else None,
+        original_amount=_clean(original) if original else None,
+        agreement_id=_clean(named) if named else None,
+        terms=dict(sorted(terms.items())),
+    )
+    return None if agreement == _NONE else agreement
+
+
+_NONE: Final = Agreement()
+_INITIATORS: Final = {"merchant": Initiator.MERCHANT, "customer": Initiator.CARDHOLDER}
+
+
+def _word(value: object) -> str:
+    return (text_of(value) or "").lower()
+
+
+def _clean(value: object) -> str:
+    return text_of(mask_pans(value)) or ""
 
 
 def agreement_of(instrument: InstrumentIdentifier | None) -> str | None:
@@ -88,7 +184,7 @@ def warnings(document: Json, instrument: InstrumentIdentifier | None, brand: Bra
     reason = _said(document, "reason")
     indicator = (text_of(find(document, ("processingInformation", "commerceIndicator"))) or "").lower()
     uses_stored = (text_of(find(document, (*_INITIATOR, "storedCredentialUsed"))) or "").lower() == "true"
-    if reason is None and indicator not in _SAYS_WHY and not uses_stored:
+    if reason is None and indicator not in SERIES and not uses_stored:
         found.append(f"{_WHY}.reason: missing, and nothing else says why; a live issuer may decline this")
     elif reason is not None and reason not in REASONS:
         found.append(f"{_WHY}.reason: not a reason for a payment without the cardholder")
