@@ -4,6 +4,7 @@ Neutral: a dialect reads it, an acquirer is told it. `facts` says it in the term
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Final
 
 from msgspec import Struct, field
@@ -55,6 +56,21 @@ class Agreement(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_un
     agreement_id: str | None = None
     terms: Mapping[str, str] = field(default_factory=dict)
     """What the merchant tells of the series (number of payments, sequence, plan ...), by neutral names."""
+
+
+class Original(Struct, frozen=True):
+    """A stored payment that a charge without the cardholder may go back to. The time is business time, aware UTC."""
+
+    requested_at: datetime
+    by_merchant: bool
+
+
+OLDEST: Final[Mapping[Occasion, timedelta]] = {
+    Occasion.RESUBMISSION: timedelta(days=14),
+    Occasion.DELAYED_CHARGE: timedelta(days=30),
+    Occasion.REAUTHORIZATION: timedelta(days=30),
+}
+"""How old the original of a charge by a token may be."""
 
 
 STANDING: Final = frozenset(

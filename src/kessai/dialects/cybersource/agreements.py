@@ -5,14 +5,17 @@ a warning on the payment, and nothing is refused here that is taken there.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from kessai.dialects.cybersource import members
 from kessai.dialects.cybersource.token_members import PREVIOUS_TRANSACTION
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
-from kessai.payment.agreement import Agreement, Initiator, Occasion, Series
+from kessai.payment.agreement import OLDEST, Agreement, Initiator, Occasion, Original, Series
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import InstrumentIdentifier
@@ -171,17 +174,29 @@ def referring(document: Json, instrument: InstrumentIdentifier | None) -> Json:
     return _with(document, [*_PLACES[0], _PREVIOUS[0]], on_file)
 
 
-def warnings(document: Json, instrument: InstrumentIdentifier | None, brand: Brand | None) -> tuple[str, ...]:
-    """What a live issuer would mind of a payment that its merchant initiates. `instrument` is the card on file."""
+def previous_of(document: Json) -> str | None:
+    """The network's id of the payment that a charge names, if it names one."""
+    return _said(document, *_PREVIOUS)
+
+
+class Card(Struct, frozen=True):
+    """What pays."""
+
+    instrument: InstrumentIdentifier | None
+    """As it is on file; None where it is not."""
+    brand: Brand | None
+    by_token: bool
+
+
+def warnings(document: Json, card: Card, originals: Sequence[Original] | None, now: datetime) -> tuple[str, ...]:
+    """What a live issuer would mind of a payment that its merchant initiates. `originals` are the stored payments of
+    the card that have the network's id which it names; None where nobody can say. `now` is business time."""
     found = []
-    previous, on_file = _said(document, *_PREVIOUS), agreement_of(instrument)
-    if previous is None:
-        found.append(
-            f"{_WHY}.{_PREVIOUS[0]}: no payment of the cardholder is named or on file; a live issuer may decline this"
-        )
-    elif instrument is not None and previous != on_file:
-        found.append(f"{_WHY}.{_PREVIOUS[0]}: not the payment on file with this card; a live issuer may decline this")
+    brand = card.brand
     reason = _said(document, "reason")
+    minded = _minded_of_original(document, card, originals, now)
+    if minded is not None:
+        found.append(f"{_WHY}.{_PREVIOUS[0]}: {minded}; a live issuer may decline this")
     indicator = (text_of(find(document, ("processingInformation", "commerceIndicator"))) or "").lower()
     uses_stored = (text_of(find(document, (*_INITIATOR, "storedCredentialUsed"))) or "").lower() == "true"
     if reason is None and indicator not in SERIES and not uses_stored:
@@ -193,6 +208,39 @@ def warnings(document: Json, instrument: InstrumentIdentifier | None, brand: Bra
     if brand is Brand.DISCOVER and _said(document, "originalAuthorizedAmount") is None:
         found.append(f"{_WHY}.originalAuthorizedAmount: this card brand requires it")
     return tuple(found)
+
+
+def _minded_of_original(document: Json, card: Card, originals: Sequence[Original] | None, now: datetime) -> str | None:
+    """What is wrong with the payment that a charge goes back to; None: nothing that can be known."""
+    previous, on_file = previous_of(document), agreement_of(card.instrument)
+    if previous is None:
+        if on_file is not None:
+            return "no payment of the cardholder is named; a card number does not bring the one on file"
+        return "no payment of the cardholder is named or on file"
+    if originals == () and previous != on_file:
+        if on_file is not None:
+            return "not the payment on file with this card, nor any other that is stored of it"
+        return "no stored payment of this card has this id"
+    if not originals:
+        return None
+    by_holder = [original for original in originals if not original.by_merchant]
+    if not by_holder and previous != on_file and card.brand in _NAME_THE_FIRST:
+        return "names a charge without the cardholder; this card brand wants the payment that the cardholder made"
+    occasion = OCCASIONS.get(_said(document, "reason") or "")
+    oldest = OLDEST.get(occasion) if occasion is not None and card.by_token else None
+    if oldest is not None:
+        age = now - max(original.requested_at for original in by_holder or originals)
+        if age >= oldest:
+            return f"{age.days} days old; by a token, a {_in_words(occasion)} goes back {oldest.days} days at the most"
+    return None
+
+
+_NAME_THE_FIRST: Final = frozenset({Brand.AMEX, Brand.DINERS, Brand.DISCOVER})
+"""Brands whose charges go back to the cardholder's own payment; of others it may be the last one that succeeded."""
+
+
+def _in_words(occasion: Occasion | None) -> str:
+    return occasion.word.replace("-", " ") if occasion is not None else ""
 
 
 def _said(document: Json, *names: str) -> str | None:
