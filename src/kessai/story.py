@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from kessai import accounts, ids
 from kessai.app import House
-from kessai.dialects.cybersource import details
+from kessai.dialects.cybersource import agreements, details
 from kessai.ledger import Entry
-from kessai.payment import issuers, options, schedule, words
+from kessai.payment import agreement, issuers, options, schedule, words
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Transaction
 from kessai.payment.money import AMOUNT_TEXT, JPY, Money, loses_decimals
@@ -58,6 +58,10 @@ def _transaction(
         asked["payment_option"] = {
             name: value for name, value in msgspec.to_builtins(sent).items() if value not in (None, ())
         }
+    if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.INCREMENT):
+        said = agreements.told(msgspec.json.decode(transaction.particulars or b"{}"))
+        if said is not None:
+            asked["agreement"] = agreement.facts(said)
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
     return {
