@@ -78,6 +78,7 @@ def test_details_say_the_reason_as_a_number_and_as_a_text(till: Client) -> None:
         "expirationMonth": "12",
         "expirationYear": "2031",
         "type": "001",
+        "brandName": "VISA",
     }
 
 
