@@ -498,6 +498,10 @@ def test_a_payment_prefers_the_active_network_token_and_falls_back_to_the_card(s
 
     by_network = paid()
     assert by_network["processingInformation"] == {"paymentSolution": "014"}
+    details = shop.details(by_network["id"])
+    assert details["processingInformation"]["paymentSolution"] == "014"
+    assert details["processorInformation"]["paymentAccountReferenceNumber"] == card["paymentAccountReference"]
+    assert details["paymentInformation"]["tokenizedCard"] == by_network["paymentInformation"]["tokenizedCard"]
     shown = by_network["paymentInformation"]
     assert shown["card"] == {"suffix": pan[-4:], "type": "001"}
     assert shown["tokenizedCard"]["requestorId"].isdigit()
