@@ -7,7 +7,7 @@ a warning on the payment, and nothing is refused here that is taken there.
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -41,6 +41,12 @@ SERIES: Final[Mapping[str, Series]] = {
     "install_internet": Series.INSTALLMENT,
 }
 """Commerce indicators by which a payment is one of a series."""
+ORDINARY: Final = frozenset(
+    {None, "internet", "moto", "retail"}
+    | {"vbv", "vbv_attempted", "vbv_failure", "spa", "spa_failure", "js", "js_attempted", "js_failure"}
+    | {"aesk", "aesk_attempted", "pb", "pb_attempted", "dipb", "dipb_attempted"}
+)
+"""The usual others, by which a request says nothing of an agreement."""
 
 REASONS: Final[Mapping[str, tuple[str, frozenset[Brand]]]] = {
     "1": ("resubmission", frozenset({Brand.DISCOVER, Brand.MASTERCARD, Brand.VISA})),
@@ -91,14 +97,6 @@ TERMS: Final[Mapping[tuple[str, ...], str]] = _terms()
 _TERMS: Final = {
     way: {path[-1]: name for path, name in TERMS.items() if path[:-1] == way} for way in {p[:-1] for p in TERMS}
 }
-
-
-def is_said(processing: Any) -> bool:
-    """Whether a usual `processingInformation` says something of an agreement."""
-    options, indicator = processing.authorizationOptions, processing.commerceIndicator
-    if options is not None and options.initiator is not None:
-        return True
-    return indicator is not None and indicator.lower() in SERIES
 
 
 def told(kept: Json) -> Agreement | None:

@@ -123,7 +123,8 @@ def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> 
     if findings.errors or command is None:
         return None
     processing = document.processingInformation
-    if processing is not None and agreements.is_said(processing):
+    options = processing and processing.authorizationOptions
+    if (options and options.initiator) or (processing and processing.commerceIndicator not in agreements.ORDINARY):
         command["agreement"] = agreements.told(msgspec.json.decode(usual.particulars))
     made = Authorize(
         reference=cast("str", values.get("reference", "")),
