@@ -77,7 +77,7 @@ def _transaction(
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.INCREMENT):
         said = agreements.told(msgspec.json.decode(transaction.particulars or b"{}"))
         if said is not None:
-            asked["agreement"] = agreement.facts(said)
+            asked["agreement"] = agreement.facts(said, is_present="retail" in transaction.flags)
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
     return {

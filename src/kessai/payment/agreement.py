@@ -95,15 +95,16 @@ MESSAGE_REASONS: Final[Mapping[Occasion, str]] = {
 """Four-digit message reasons as Visa numbers them; a link to another network has a table of its own."""
 
 
-def facts(agreement: Agreement) -> dict[str, str]:
+def facts(agreement: Agreement, *, is_present: bool = False) -> dict[str, str]:
     """What an acquirer is told, as plain facts: what is not said is left out.
 
-    An incremental charge has entry mode and condition of its original, so none is told.
+    An incremental charge has entry mode and condition of its original, and a card that is present (`is_present`) those
+    of its terminal, so none is told.
     """
-    by_merchant = agreement.initiator is Initiator.MERCHANT
+    on_file = agreement.initiator is Initiator.MERCHANT or agreement.uses_kept_card
     told: dict[str, str] = {}
-    if agreement.occasion is not Occasion.INCREMENTAL:
-        told["entry_mode"] = ON_FILE if by_merchant or agreement.uses_kept_card else KEYED
+    if agreement.occasion is not Occasion.INCREMENTAL and (on_file or not is_present):
+        told["entry_mode"] = ON_FILE if on_file else KEYED
         told["condition"] = RECURRING if _is_standing(agreement) else E_COMMERCE
     if agreement.initiator is not None:
         told["initiator"] = agreement.initiator.word
