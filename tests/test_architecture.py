@@ -66,7 +66,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
     "limits, log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
     "transfers": "accounts, app, log, moving, parcels",
-    "story": "accounts, app, dialects, ids, ledger, payment",
+    "story": "accounts, app, dialects, ids, ledger, payment, tokens",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
     "transfers, verify",
 }

@@ -40,6 +40,7 @@ from kessai.rotation import Rotation
 from kessai.searches import Searches, describe
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
+from kessai.storage.originals import Originals
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
@@ -108,7 +109,7 @@ class House:
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
             limits=limits,
-            paying=Paying(self.tokenizer, self.transients),
+            paying=Paying(self.tokenizer, self.transients, Originals(self.gateway.database)),
             services=(
                 TokenService(
                     self.tokenizer, self.transients, self.metrics, self.health.refuses_new_payments, self.worker.wake

@@ -143,9 +143,7 @@ class Gateway:
                 return begun
             self.under_way.add(transaction.id)
             try:
-                return await self._exchange(
-                    merchant, payment, prepared.verdict, transaction, card, circumstances, encode
-                )
+                return await self._exchange(merchant, payment, prepared, transaction, card, circumstances, encode)
             except DatabaseError as error:  # an exchange may have taken place
                 raise OutcomeUnknown from error
             finally:
@@ -272,15 +270,17 @@ class Gateway:
         self,
         merchant: Merchant,
         payment: Payment,
-        verdict: Outcome | None,
+        prepared: Prepared,
         transaction: Transaction,
         card: Card | None,
         circumstances: Circumstances,
         encode: Encode,
     ) -> Answer:
-        outcome = verdict
+        outcome = prepared.verdict
         if outcome is None:
             message = self._message(merchant, payment, transaction, card)
+            if prepared.agreement is not None:
+                message = replace(message, agreement=prepared.agreement)
             if circumstances.scenario is not None:
                 message = replace(message, scenario=circumstances.scenario)
             if self.may_begin():

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import Operation, Outcome
 from kessai.payment.merchant import Terms
@@ -63,6 +64,9 @@ class Exchange(Struct, frozen=True, kw_only=True):
     card: Card | None = None
     option: PaymentOption | None = None
     flags: frozenset[str] = frozenset()
+    agreement: Agreement | None = None
+    """What the payment says of a kept card, and of a charge without the cardholder; None on ordinary ones. In the terms
+    of ISO 8583: `payment.agreement.facts`."""
     original: Mapping[str, str] | None = None
     """STAN, RRN, approval code and slip number of the exchange that this one follows."""
     original_id: int | None = None

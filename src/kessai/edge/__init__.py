@@ -292,9 +292,12 @@ class Edge:
             return HttpResponse(404, details.NOT_FOUND)
         transaction = loaded.payment.find(identifier)
         assert transaction is not None
-        now = account.merchant.at(self._gateway.clock())
-        body = details.encode(loaded.payment, transaction, account.merchant.personality, now, base_url)
-        return HttpResponse(200, body)
+        merchant, payment, told = account.merchant, loaded.payment, None
+        if details.has_tokens(payment):
+            told = await self._gateway.payments.answer(merchant.id, payment.id)
+        now = merchant.at(self._gateway.clock())
+        answer = told[1].body if told is not None else b""
+        return HttpResponse(200, details.encode(payment, transaction, merchant.personality, now, base_url, answer))
 
     # ---- performing
 

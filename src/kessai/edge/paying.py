@@ -27,11 +27,13 @@ from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.outcomes import Attached
+from kessai.payment.agreement import Original
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Card, Expiry, Pan
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
+from kessai.storage.originals import Originals
 from kessai.storage.payments import Answer, Claim
 from kessai.tokenizer import NetworkCard, Tokenizer, Unresolved
 from kessai.tokens import network, rules
@@ -89,9 +91,10 @@ _NO_TOKENS: Final = Tokens()
 class Paying:
     """What the edge asks of the tokenizer."""
 
-    def __init__(self, tokenizer: Tokenizer, transients: Transients) -> None:
+    def __init__(self, tokenizer: Tokenizer, transients: Transients, originals: Originals) -> None:
         self._make = tokenizer
         self._transients = transients
+        self._originals = originals
 
     async def look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
         """None for a request that neither names a token nor makes one. `by_network`: a network token may pay."""
@@ -247,10 +250,19 @@ class Paying:
         """A payment that its merchant initiates, with what a live issuer would mind of it."""
         whole = found.document if found is not None else document
         instrument = found.tokens.instrument if found is not None else None
+        by_token = instrument is not None or "network-token" in command.flags
+        fingerprint = self._make.fingerprint(merchant.id, command.card.pan)
         if instrument is None:
-            fingerprint = self._make.fingerprint(merchant.id, command.card.pan)
             instrument = await self._make.tokens.by_fingerprint(merchant.id, fingerprint)
-        minded = agreements.warnings(whole, instrument, command.card.brand)
+        previous = agreements.previous_of(whole)
+        originals: tuple[Original, ...] | None = ()
+        if previous is not None:
+            numbers = {fingerprint}
+            if instrument is not None and instrument.fingerprint is not None:
+                numbers.add(instrument.fingerprint)
+            originals = await self._originals.find(merchant.id, numbers, previous)
+        card = agreements.Card(instrument, command.card.brand, by_token=by_token)
+        minded = agreements.warnings(whole, card, originals, merchant.at(self._make.clock()))
         return replace(command, warnings=command.warnings + minded) if minded else command
 
     # ---- what an approval makes

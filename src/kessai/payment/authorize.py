@@ -7,6 +7,7 @@ by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
 from datetime import datetime, timedelta
 from typing import Final
 
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import PUBLISHED_TEST_NUMBERS, Brand, Card
 from kessai.payment.lifecycle import (
     Approved,
@@ -33,10 +34,12 @@ class Authorize(Command, frozen=True, kw_only=True):
     option: PaymentOption | None = None
     voice_approval: str | None = None
     """The approval code that an issuer gave by voice."""
+    agreement: Agreement | None = None
 
 
 class Increment(Command, frozen=True, kw_only=True):
     amount: Money
+    agreement: Agreement | None = None
 
 
 INCREMENT_BRANDS: Final = frozenset({Brand.VISA, Brand.MASTERCARD, Brand.AMEX, Brand.DISCOVER})
@@ -63,7 +66,7 @@ def prepare(command: Authorize, merchant: Merchant, now: datetime, new_id: int) 
         warnings=command.warnings,
         particulars=command.particulars,
     )
-    return Prepared(transaction=transaction, verdict=_verdict(command, merchant, now))
+    return Prepared(transaction=transaction, verdict=_verdict(command, merchant, now), agreement=command.agreement)
 
 
 def _verdict(command: Authorize, merchant: Merchant, now: datetime) -> Outcome | None:
@@ -112,5 +115,6 @@ def prepare_increment(
             flags=command.flags,
             warnings=command.warnings,
             particulars=command.particulars,
-        )
+        ),
+        agreement=command.agreement,
     )

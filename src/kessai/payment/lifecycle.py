@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import Brand
 from kessai.payment.money import Currency, Money
 from kessai.payment.options import PaymentOption
@@ -225,6 +226,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     transaction: Transaction
     verdict: Outcome | None = None
+    agreement: Agreement | None = None
+    """What the acquirer is to be told of a kept card, and of a charge without the cardholder."""
 
 
 class Command(Struct, frozen=True, kw_only=True):

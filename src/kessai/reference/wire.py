@@ -8,6 +8,7 @@ from typing import Final
 from kessai.dialects.cybersource import (
     answers,
     auth,
+    emv,
     flex,
     japan,
     members,
@@ -45,7 +46,7 @@ def print_routes() -> str:
 def print_search_routes() -> str:
     return table(
         ("Method", "Path", "What it asks for", "Success"),
-        ((code(method), code(path), asked, status) for method, path, asked, status in searches.ROUTES),
+        ((code(method), code(path), asked, status) for method, path, asked, status in (*searches.ROUTES, *emv.ROUTES)),
     )
 
 

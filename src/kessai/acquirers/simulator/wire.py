@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from kessai.acquirers import Exchange
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import Brand, Card, Expiry, Pan, SecurityCode
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Currency, Money
@@ -96,6 +97,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     card: CardMember | None = None
     option: PaymentOption | None = None
     flags: tuple[Word, ...] = ()
+    agreement: Agreement | None = None
     original: Facts | None = None
     original_transaction: Id | None = None
     scenario: Text | None = None
@@ -194,6 +196,7 @@ def request_of(exchange: Exchange) -> Request:
         else None,
         option=exchange.option,
         flags=tuple(sorted(exchange.flags)),
+        agreement=exchange.agreement,
         original=dict(exchange.original) if exchange.original is not None else None,
         original_transaction=exchange.original_id,
         scenario=exchange.scenario,
@@ -252,6 +255,7 @@ def exchange_of(request: Request) -> Exchange:
         else None,
         option=request.option,
         flags=frozenset(request.flags),
+        agreement=request.agreement,
         original=request.original,
         original_id=request.original_transaction,
         is_repeat=request.mti == MESSAGE_TYPES[request.operation][1],

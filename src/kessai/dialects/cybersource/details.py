@@ -20,6 +20,7 @@ from kessai.dialects.cybersource.answers import (
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
+from kessai.dialects.document import text_of
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.options import PaymentOption
@@ -125,9 +126,23 @@ def laid_over(root_particulars: bytes, particulars: bytes) -> dict[str, object]:
     return _under(msgspec.json.decode(root_particulars, type=dict[str, object]), kept)
 
 
-def encode(payment: Payment, transaction: Transaction, personality: str, now: datetime, base_url: str) -> bytes:
-    """The body for one transaction of a payment. `base_url` is scheme and host as the client called them."""
+def has_tokens(payment: Payment) -> bool:
+    """Whether a payment was paid with tokens, or may have made some: what there is to tell of them, its answer told."""
+    particulars = payment.root.particulars
+    return any(word in particulars for word in _OF_TOKENS)
+
+
+_OF_TOKENS: Final = (b'"TOKEN_CREATE"', b'"instrumentIdentifier"', b'"paymentInstrument"', b'"customer"')
+
+
+def encode(
+    payment: Payment, transaction: Transaction, personality: str, now: datetime, base_url: str, told: bytes = b""
+) -> bytes:
+    """The body for one transaction of a payment. `base_url` is scheme and host as the client called them; `told` what
+    the first request of a payment with tokens was answered."""
     kept = laid_over(payment.root.particulars, transaction.particulars)
+    answer = msgspec.json.decode(told or b"{}", type=dict[str, object])
+    kept = _under({"tokenInformation": _object(answer, "tokenInformation")}, kept)
     identifier = ids.show(transaction.id)
     body: Body = {
         "_links": {
@@ -157,11 +172,15 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
     if terminal:
         body["pointOfSaleInformation"] = {**_object(kept, "pointOfSaleInformation"), "terminalId": terminal}
     body["orderInformation"] = _order(payment, transaction, kept)
-    body["paymentInformation"] = _payment_information(payment, transaction, personality, kept)
-    body["processingInformation"] = _processing(transaction, kept)
+    body["paymentInformation"] = _payment_information(payment, transaction, personality, kept, answer)
+    body["processingInformation"] = _processing(transaction, kept, answer, reconciliation)
+    account = _object(answer, "processorInformation").get("paymentAccountReferenceNumber")
     body["processorInformation"] = {
         "processor": {"name": PROCESSOR_NAMES.get(personality, personality)},
         **processor(transaction, transaction.facts.get("sales_slip_number")),
+        **({"paymentAccountReferenceNumber": account} if account else {}),
+        "achVerification": {},
+        "electronicVerificationResults": {},
     }
     for name in sorted(kept.keys() - body.keys()):
         body[name] = kept[name]
@@ -262,16 +281,25 @@ def payment_type(payment: Payment, personality: str) -> Body:
 
 
 def _payment_information(
-    payment: Payment, transaction: Transaction, personality: str, kept: Mapping[str, object]
+    payment: Payment,
+    transaction: Transaction,
+    personality: str,
+    kept: Mapping[str, object],
+    answer: Mapping[str, object],
 ) -> Body:
     shown = _object(kept, "paymentInformation")
     year, _, month = payment.expiry.partition("-")
+    sent = _object(shown, "card")
     card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
     if payment.expiry:
         card |= {"expirationMonth": month, "expirationYear": year}
+    card |= {name: sent[name] for name in _OLDER_CARDS if name in sent}
     code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
-    if code:
-        card["type"] = code
+    if code and payment.brand:
+        card |= {"type": code, "brandName": payment.brand.name}
+    network = _object(answer, "paymentInformation").get("tokenizedCard")
+    if network:
+        shown["tokenizedCard"] = network
     shown["paymentType"] = payment_type(payment, personality)
     shown["card"] = card
     balance = transaction.facts.get("balance")
@@ -283,8 +311,21 @@ def _payment_information(
     return shown
 
 
-def _processing(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+_OLDER_CARDS: Final = ("startMonth", "startYear", "issueNumber")
+"""What some debit cards have printed on them, as the request said it."""
+
+
+def _processing(
+    transaction: Transaction, kept: Mapping[str, object], answer: Mapping[str, object], reconciliation: str | None
+) -> Body:
     shown = _object(kept, "processingInformation")
+    solution = _object(answer, "processingInformation").get("paymentSolution")
+    if solution:
+        shown["paymentSolution"] = solution
+    if reconciliation:
+        shown["reconciliationId"] = reconciliation
+    first = text_of(_object(shown, "recurringOptions").get("firstRecurringPayment"))
+    shown["fundingOptions"] = {"firstRecurringPayment": (first or "").lower() == "true"}
     shown.setdefault("commerceIndicator", "internet")
     shown.setdefault("commerceIndicatorLabel", shown["commerceIndicator"])
     for name in ("authorizationOptions", "bankTransferOptions", "captureOptions"):

@@ -32,6 +32,7 @@ from kessai.dialects.cybersource.token_members import (
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
 from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Brand, Card, Pan, looks_like_a_pan, luhn
+from kessai.tokens.updates import HISTORY
 
 Json = Mapping[str, object]
 
@@ -217,8 +218,8 @@ def patched_identifier(document: Json, patch: Json) -> dict[str, object] | Fault
         if sent is not None and sent != shown:
             return OTHER_PAYMENT_METHOD.at(f"{name}.number")
     kept = _kept("instrument identifier", patched(document, _without_numbers(patch)))
-    if isinstance(kept, dict) and "type" in document:  # it was enrolled, and stays so
-        kept["type"] = document["type"]
+    if isinstance(kept, dict):  # it was enrolled, and stays so; what its issuer told stays told
+        kept |= {name: document[name] for name in ("type", HISTORY) if name in document}
     return kept
 
 

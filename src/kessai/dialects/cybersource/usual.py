@@ -31,6 +31,11 @@ WALKED: Final = (
     "paymentInformation.fluidData",
     "processingInformation.actionList",
     "processingInformation.japanPaymentOptions.bonuses",
+    "processingInformation.recurringOptions",
+    "processingInformation.authorizationOptions.merchantInitiatedTransaction",
+    "installmentInformation",
+    "recurringPaymentInformation",
+    "unscheduledPaymentInformation",
 )
 """Members whose presence alone makes a request one for the walk."""
 
