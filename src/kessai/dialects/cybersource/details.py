@@ -20,6 +20,7 @@ from kessai.dialects.cybersource.answers import (
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
+from kessai.payment.bank import FLAG
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.options import PaymentOption
@@ -53,6 +54,12 @@ PROCESSOR_NAMES: Final[Mapping[str, str]] = {
 }
 """Personality to what the details call the processor."""
 _SUCCESS: Final = "Request was processed successfully."
+ECHECKS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.SALE: ("ics_ecp_debit",),
+    Operation.REFUND: ("ics_ecp_credit",),
+    Operation.CREDIT: ("ics_ecp_credit",),
+}
+"""What the same operations are called where a bank account pays."""
 _PLAIN: Final[Mapping[Operation, str]] = {
     Operation.AUTHORIZE: "AUTHORIZED",
     Operation.SALE: "AUTHORIZED",
@@ -92,7 +99,17 @@ def status_of(payment: Payment, transaction: Transaction, now: datetime) -> str:
         and transaction.approved < transaction.requested.minor
     ):
         return "PARTIAL_AUTHORIZED"
-    return _PLAIN[transaction.operation]
+    return "PENDING" if _is_debit(transaction) else _PLAIN[transaction.operation]
+
+
+def _is_debit(transaction: Transaction) -> bool:
+    return transaction.operation is Operation.SALE and FLAG in transaction.flags
+
+
+def applications_of(transaction: Transaction) -> tuple[str, ...]:
+    if FLAG in transaction.flags and transaction.operation in ECHECKS:
+        return ECHECKS[transaction.operation]
+    return APPLICATIONS[transaction.operation]
 
 
 def word_of(operation: Operation, status: Status, reason: Reason | None) -> Word | None:
@@ -202,7 +219,7 @@ def application(transaction: Transaction, reconciliation: str | None) -> Body:
     code, flag = rcodes_of(transaction.status)
     numeric = word.numeric if word else 100
     applications: list[Body] = []
-    for name in APPLICATIONS[transaction.operation]:
+    for name in applications_of(transaction):
         application: Body = {
             "name": name,
             "reasonCode": str(numeric),
@@ -254,6 +271,8 @@ def _order(payment: Payment, transaction: Transaction, kept: Mapping[str, object
 
 
 def payment_type(payment: Payment, personality: str) -> Body:
+    if FLAG in payment.root.flags:  # as every transaction of such a payment has it: a search knows one of them only
+        return {"name": "CHECK", "type": "check", "method": ""}
     return {
         "name": PROCESSOR_NAMES.get(personality, personality),
         "type": "credit card",
@@ -265,6 +284,10 @@ def _payment_information(
     payment: Payment, transaction: Transaction, personality: str, kept: Mapping[str, object]
 ) -> Body:
     shown = _object(kept, "paymentInformation")
+    if FLAG in transaction.flags:
+        shown["paymentType"] = payment_type(payment, personality)
+        shown["bank"] = bank_of(payment, shown)
+        return shown
     year, _, month = payment.expiry.partition("-")
     card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
     if payment.expiry:
@@ -281,6 +304,12 @@ def _payment_information(
             "balanceAmount": balance,
         }
     return shown
+
+
+def bank_of(payment: Payment, paying: Mapping[str, object]) -> Body:
+    """The bank account of a payment, of which the last four digits are shown at most."""
+    bank = _object(paying, "bank")
+    return {**bank, "account": {**_object(bank, "account"), "suffix": payment.pan_suffix}}
 
 
 def _processing(transaction: Transaction, kept: Mapping[str, object]) -> Body:
