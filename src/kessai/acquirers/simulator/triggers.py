@@ -57,6 +57,7 @@ _GUIDE: Final = "payments guide"
 _RETAIL: Final = "card-present guide"
 _JCN: Final = "JCN Gateway"
 _OURS: Final = "ours"
+_OF_ACCOUNTS: Final = frozenset({Operation.SALE, Operation.CREDIT})
 _ACTIVE: Final = "a public client's tests"
 _GATEWAY: Final = "every processor"
 
@@ -116,7 +117,7 @@ def _jcn(amount: str, code: str) -> Trigger:
 def _echeck(account: str, scenario: str, says: str) -> Trigger:
     return Trigger(
         personality="*",
-        operations=HOLDS | {Operation.CREDIT},
+        operations=_OF_ACCOUNTS,
         account=account,
         scenario=scenario,
         says=says,
@@ -215,7 +216,7 @@ TRIGGERS: Final[tuple[Trigger, ...]] = (
     _authenticate("6825.22", "70", frozenset({Brand.MASTERCARD, Brand.VISA})),
     Trigger(
         personality="*",
-        operations=HOLDS | {Operation.CREDIT},
+        operations=_OF_ACCOUNTS,
         routing_number="121107882",
         account="550111",
         scenario="processor-refused",
