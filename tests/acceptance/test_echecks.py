@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -467,7 +468,7 @@ def test_refunds_at_once_return_no_more_than_was_debited(shop: Client) -> None:
 def test_of_a_refund_and_a_void_at_once_one_wins(shop: Client) -> None:
     for _ in range(5):
         debit = shop.approved(shop.pay(echeck()))
-        replies = at_once(lambda debit=debit: shop.refund(debit, "100.00"), lambda debit=debit: shop.void(debit))
+        replies = at_once(partial(shop.refund, debit, "100.00"), partial(shop.void, debit))
         assert sorted(reply.status for reply in replies) == [201, 400]
 
 

@@ -99,8 +99,9 @@ def account_everywhere(till: Client) -> None:
     till.pay(changed(echeck(ACCOUNT), {"orderInformation.amountDetails.currency": "JPY"}))
     till.post("/tms/v1/instrumentidentifiers", {"bankAccount": {"number": ACCOUNT, "routingNumber": "071923284"}})
     till.details(debit)
-    query = f"paymentInformation.bank.account.suffix:{ACCOUNT[-4:]}"
-    till.post("/tss/v2/searches", {"query": query, "save": True, "name": "account"})
+    for query in (f"suffix:{ACCOUNT[-4:]}", f"number:{ACCOUNT}", f'prefix:"{ACCOUNT}"'):
+        document = {"query": f"paymentInformation.bank.account.{query}", "save": True, "name": "account"}
+        assert ACCOUNT.encode() not in till.post("/tss/v2/searches", document).body
 
 
 def in_wrong_places(till: Client) -> None:

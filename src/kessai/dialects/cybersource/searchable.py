@@ -322,6 +322,8 @@ def sealed(text: str, node: query.Node, fingerprint: Callable[[str], str]) -> st
         number = value.parts[0].strip() if isinstance(value, query.Text) and not value.has_wildcards else ""
         if FIELDS[clause.field].form is Form.CARD and looks_like_a_pan(number):
             pieces.append(SEALED + fingerprint(number))
+        elif FIELDS[clause.field].form is Form.NONE:
+            pieces.append(re.sub("[0-9]", "X", written))  # the number of a bank account
         else:
             pieces.append(_masked(written))
     return "".join((*pieces, _masked(text[done:])))
