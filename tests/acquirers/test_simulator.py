@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, TypeVar
 
 import pytest
+from tests.payment.histories import ACCOUNT
 
 from kessai.acquirers import Acquirer, Exchange, load
 from kessai.acquirers.simulator.book import Book, line_of
@@ -152,14 +153,14 @@ def test_a_late_answer_is_told_after_the_deadline_without_the_card() -> None:
             arrived.set()
 
         link.on_late_answer(handler)
-        await give_up(link, message(scenario="late-answer"))
+        await give_up(link, message(scenario="late-answer", account=ACCOUNT))
         assert told == []
         await asyncio.wait_for(arrived.wait(), 5)
         return told, link.book
 
     told, book = run(play)
     [(exchange, answer)] = told
-    assert (exchange.transaction_id, exchange.card) == (AUTHORIZATION, None)
+    assert (exchange.transaction_id, exchange.card, exchange.account) == (AUTHORIZATION, None, None)
     assert isinstance(answer, Approved)
     assert book.held == {AUTHORIZATION: 10_000}
 
