@@ -112,12 +112,7 @@ ANSWERED: Final[tuple[tuple[str, str, Json], ...]] = (
     (
         "eCheck",
         PAYMENT,
-        {
-            "status": "PENDING",
-            _TOTAL: "70.00",
-            "processor_information.response_code": "100",
-            "links.void.method": "POST",
-        },
+        {"status": "PENDING", _TOTAL: "70.00", "processor_information.response_code": "100"},
     ),
     (
         "details of an eCheck",
