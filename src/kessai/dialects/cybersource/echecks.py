@@ -127,7 +127,10 @@ def _of_cards(document: Json, findings: Findings) -> None:
 
 
 def _show(kept: dict[str, object], account: BankAccount) -> None:
-    """What may be shown of the account, into the members that are kept."""
+    """What may be shown of the account, into the members that are kept; the SEC code under the name of the details."""
+    options = find(kept, ("processingInformation", "bankTransferOptions"))
+    if isinstance(options, dict) and "SECCode" in options:
+        options.setdefault("secCode", options.pop("SECCode"))
     paying = _copied(kept, "paymentInformation")
     shown = _copied(paying, "bank")
     shown["routingNumber"] = account.routing_number
