@@ -313,6 +313,9 @@ class Gateway:
         self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Instrument | None
     ) -> Exchange:
         original = payment.find(transaction.target) if transaction.target is not None else None
+        account = None
+        if isinstance(card, BankAccount):
+            card, account = None, card
         return Exchange(
             merchant_id=merchant.id,
             personality=merchant.personality,
@@ -322,8 +325,8 @@ class Gateway:
             stan=transaction.stan,
             rrn=transaction.rrn,
             sent_at=transaction.requested_at,
-            card=card if type(card) is Card else None,
-            account=card if type(card) is BankAccount else None,
+            card=card,
+            account=account,
             option=printed(transaction.option) if transaction.option else None,
             flags=transaction.flags,
             original={**original.facts, "stan": original.stan, "rrn": original.rrn} if original else None,
