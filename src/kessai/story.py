@@ -17,6 +17,7 @@ from kessai.dialects.cybersource import agreements, details
 from kessai.dialects.table import find
 from kessai.ledger import Entry
 from kessai.payment import agreement, issuers, options, schedule, words
+from kessai.payment.bank import FLAG
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Transaction
 from kessai.payment.money import AMOUNT_TEXT, JPY, Money, loses_decimals
@@ -35,7 +36,7 @@ async def of_payment(house: House, account: accounts.Account, payment: Payment) 
         "merchant": merchant.id,
         "personality": merchant.personality,
         "payment": ids.show(payment.id),
-        "brand": payment.brand.value if payment.brand else None,
+        "brand": payment.brand.value if payment.brand else "bank account" if FLAG in root.flags else None,
         "card": f"{payment.pan_prefix}******{payment.pan_suffix}",
         "expiry": payment.expiry or None,
         "currency": payment.currency.code,

@@ -223,14 +223,6 @@ def test_tokens_that_do_not_go_together_are_refused(filed: Filed) -> None:
         assert reply.fields == [(f"paymentInformation.{path}.id", "INVALID_DATA")]
 
 
-def test_a_bank_account_does_not_pay_as_a_card(till: Client) -> None:
-    account = {"bankAccount": {"number": "4100", "routingNumber": "071923284"}}
-    number = made(till.post(NUMBERS, account), 200)["id"]
-    reply = till.pay(with_tokens(instrumentIdentifier=number))
-    assert reply.said == refused("INVALID_DATA")
-    assert reply.fields == [("paymentInformation.instrumentIdentifier.id", "INVALID_DATA")]
-
-
 def test_a_customer_without_a_card_does_not_pay(shop: Client) -> None:
     customer = made(shop.post(CUSTOMERS, {}))["id"]
     reply = shop.pay(with_tokens(customer=customer))

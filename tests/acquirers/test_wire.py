@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator import wire
 from kessai.payment.agreement import Agreement, Initiator, Occasion, Series
-from kessai.payment.card import Brand, Card, Expiry, Pan, SecurityCode
+from kessai.payment.bank import AccountType, BankAccount
+from kessai.payment.card import AccountNumber, Brand, Card, Expiry, Pan, SecurityCode
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Money
 from kessai.payment.options import Bonus, PaymentOption
@@ -33,6 +34,12 @@ EXCHANGE = Exchange(
     option=PaymentOption(method="24", bonuses=(Bonus(7, 500), Bonus(12)), business_name="会社"),
     flags=frozenset({"pre", "avs-sent"}),
     scenario="approve",
+)
+ECHECK = replace(
+    EXCHANGE,
+    card=None,
+    account=BankAccount(number=AccountNumber("4100271828"), routing_number="071923284", type=AccountType.CORPORATE),
+    flags=frozenset({"bank-account"}),
 )
 REVERSAL = replace(
     EXCHANGE,
@@ -60,7 +67,7 @@ CHARGE = replace(
 
 @pytest.mark.parametrize("operation", wire.MESSAGE_TYPES)
 @pytest.mark.parametrize("is_repeat", [False, True])
-@pytest.mark.parametrize("base", [EXCHANGE, REVERSAL, CHARGE])
+@pytest.mark.parametrize("base", [EXCHANGE, REVERSAL, CHARGE, ECHECK])
 def test_an_exchange_arrives_as_it_was_sent(operation: Operation, is_repeat: bool, base: Exchange) -> None:
     sent = replace(base, operation=operation, is_repeat=is_repeat)
     [text] = wire.Frames().feed(wire.frame(wire.request_of(sent)))

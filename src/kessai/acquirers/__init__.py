@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from kessai.payment.agreement import Agreement
+from kessai.payment.bank import BankAccount
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import Operation, Outcome
 from kessai.payment.merchant import Terms
@@ -62,6 +63,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
     rrn: str
     sent_at: datetime
     card: Card | None = None
+    account: BankAccount | None = None
+    """The bank account of an eCheck, in the card's place; like a card, for this exchange only."""
     option: PaymentOption | None = None
     flags: frozenset[str] = frozenset()
     agreement: Agreement | None = None

@@ -24,13 +24,14 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, auth, details, flex, requests
+from kessai.dialects.cybersource import answers, auth, details, echecks, flex, requests
 from kessai.dialects.cybersource.envelope import is_sealed
 from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
@@ -46,6 +47,7 @@ from kessai.outcomes import OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
+from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency
@@ -390,6 +392,8 @@ class Edge:
             return stored
         if kind in _NEW_PAYMENTS:
             read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
+            if echecks.pays(document, stored.brought if stored is not None else NOTHING_BROUGHT):
+                read = partial(echecks.read, is_credit=kind is Kind.CREDIT)
             if stored is None:
                 return read(document, merchant, now)
             decoded = read(dict(stored.document), merchant, now, stored.brought)
@@ -455,6 +459,9 @@ class Edge:
         asked = canonical.encode(decoded.kept)
         if isinstance(command, Authorize | Credit):
             asked += self._gateway.vault.fingerprint(merchant.id, command.card.pan)
+        elif isinstance(command, Echeck):
+            account = command.account
+            asked += self._gateway.vault.fingerprint_of_account(merchant.id, account.number, account.routing_number)
         return asked
 
     # ---- refusing

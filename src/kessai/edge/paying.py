@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.dialects.cybersource import agreements, answers, flex, members, requests, stored
+from kessai.dialects.cybersource import agreements, answers, echecks, flex, members, requests, stored
 from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA
@@ -29,13 +29,15 @@ from kessai.dialects.table import FieldError, find
 from kessai.outcomes import Attached
 from kessai.payment.agreement import Original
 from kessai.payment.authorize import Authorize
-from kessai.payment.card import Card, Expiry, Pan
+from kessai.payment.bank import BankAccount
+from kessai.payment.card import AccountNumber, Card, Expiry, Pan
 from kessai.payment.credit import Credit
+from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.storage.originals import Originals
 from kessai.storage.payments import Answer, Claim
-from kessai.tokenizer import NetworkCard, Tokenizer, Unresolved
+from kessai.tokenizer import NetworkCard, Resolved, Tokenizer, Unresolved
 from kessai.tokens import network, rules
 from kessai.tokens.network import Option
 from kessai.tokens.objects import (
@@ -57,6 +59,7 @@ _OPTIONS: Final = frozenset(option.value for option in Option)
 _NUMBERS: Final = (
     ("paymentInformation", "card", "number"),
     ("paymentInformation", "tokenizedCard", "number"),
+    echecks.NUMBER,
 )
 """What pays before any token does."""
 
@@ -131,8 +134,6 @@ class Paying:
         )
         if isinstance(found, Unresolved):
             return named.refused(found.kind)
-        if not brings_number and not isinstance(found.number, Pan):
-            return named.refused(InstrumentIdentifier if InstrumentIdentifier in named.ids else PaymentInstrument)
         tokens = Tokens(
             instrument=found.instrument,
             payment_instrument=found.payment_instrument,
@@ -153,6 +154,8 @@ class Paying:
         brought = stored.supplied(
             tokens, pan, found.expiry, has_bill_to=bool(said.get("billTo")), has_ship_to=bool(said.get("shipTo"))
         )
+        if isinstance(found.number, AccountNumber):
+            brought = replace(brought, account=_account(found, found.number))
         held = Stored(document=whole, brought=brought, tokens=paid, types=types)
         if pan is None or found.instrument is None or not by_network:
             return held
@@ -270,6 +273,8 @@ class Paying:
     def maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
         """What decides on the tokens of an approved payment; None where there will be none to decide on."""
         command = request.command
+        if isinstance(command, Echeck):
+            return self._maker_of_account(merchant, request, command, found)
         if not isinstance(command, Authorize):
             return None
         wanted = None
@@ -289,6 +294,21 @@ class Paying:
         assert isinstance(pan, Pan)
         expiry = stored.expiry_said(found.document) or found.card_expiry
         return replace(paid, pan=pan, expiry=expiry, brand=pan.brand)
+
+    def _maker_of_account(self, merchant: Merchant, request: Request, command: Echeck, found: Stored) -> "Maker | None":
+        """The same of a bank account; a credit makes none, like that of a card."""
+        if command.is_credit or not found.types:
+            return None
+        wanted = stored.wanted(found.types, found.document, found.brought, command.account, found.tokens.customer)
+        instrument = found.tokens.instrument
+        return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
+
+
+def _account(found: Resolved, number: AccountNumber) -> BankAccount:
+    instrument, owned = found.instrument, found.payment_instrument
+    return echecks.of_token(
+        instrument.document if instrument is not None else {}, owned.document if owned is not None else {}, number
+    )
 
 
 class Maker(Struct, frozen=True, kw_only=True):
@@ -343,15 +363,14 @@ class Maker(Struct, frozen=True, kw_only=True):
             changes = Changes((customer,))
         number, is_new = None, None
         if wanted.types & _OVER_A_NUMBER:
-            pan = wanted.card.pan
-            number, is_new = await make.instrument_of(merchant_id, pan, {"card": {"number": pan.masked()}})
+            number, is_new = await make.instrument_of(merchant_id, *_number(wanted.card))
             if network_id is not None and agreements.agreement_of(number) is None:
                 number = replace(_agreed(number, network_id), version=1) if is_new else _agreed(number, network_id)
             changes = changes.also(Changes((number,)) if is_new else Changes((), (number,)))
         card = address = None
         if stored.INSTRUMENT in wanted.types:
             assert number is not None
-            expiry = wanted.card.expiry
+            expiry = wanted.card.expiry if isinstance(wanted.card, Card) else None
             new_card = make.new_payment_instrument(
                 owner,
                 number,
@@ -377,6 +396,14 @@ class Maker(Struct, frozen=True, kw_only=True):
 
 _OVER_A_NUMBER: Final = frozenset({stored.NUMBER, stored.INSTRUMENT})
 """Kinds of tokens that come with an instrument identifier."""
+
+
+def _number(paid: Card | BankAccount) -> tuple[Pan | AccountNumber, dict[str, object], str]:
+    """The number that an instrument identifier stands for, the document it begins with, and the routing number."""
+    if isinstance(paid, Card):
+        return paid.pan, {"card": {"number": paid.pan.masked()}}, ""
+    shown = {"number": paid.number.masked(), "routingNumber": paid.routing_number}
+    return paid.number, {"bankAccount": shown}, paid.routing_number
 
 
 def _agreed(number: InstrumentIdentifier, network_id: str) -> InstrumentIdentifier:

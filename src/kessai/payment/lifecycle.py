@@ -70,6 +70,8 @@ class Reason(Word):
     OVER_LIMIT = "over-limit"
     INVALID_CVN = "invalid-cvn"
     ON_NEGATIVE_LIST = "on-negative-list"
+    CHECK_DECLINED = "check-declined"
+    ACCOUNT_NOT_VERIFIED = "account-not-verified"
     ACCOUNT_FROZEN = "account-frozen"
     BLOCKED_BY_CARDHOLDER = "blocked-by-cardholder"
     PAYMENT_REFUSED = "payment-refused"
@@ -93,6 +95,7 @@ class Refusal(Word):
     NOT_FOUND = "there is no such transaction of this merchant"
     WRONG_KIND = "the operation does not apply to this kind of transaction"
     NOT_SUPPORTED = "the merchant's acquirer does not offer this operation"
+    HOLDS_NOTHING = "the debit of a bank account holds nothing that could be captured or released"
     BRAND_NOT_ACCEPTED = "the merchant's acquirer does not take this card brand"
     CURRENCY_MISMATCH = "the currency is not the payment's"
     OTHER_CARD = "a refund goes to the card that paid, and to no other"
@@ -211,6 +214,7 @@ FLAGS: Final[Mapping[str, str]] = {
     "retail": "the card was present",
     "transit": "a transit operator's tap",
     "network-token": "the number is a network token's",
+    "bank-account": "a bank account pays or is paid: an eCheck, not a card",
     "verbal": "approved by voice; the code came with the request",
     "merchant-initiated": "the cardholder took no part",
     "capture-skipped": "the capture of a sale was not run",
@@ -386,8 +390,10 @@ def conclude(transaction: Transaction, outcome: Outcome, now: datetime, review_a
                 facts=outcome.facts,
                 concluded_at=now,
             )
-            if transaction.operation is Operation.SALE and (
-                review is not None or outcome.amount.minor < transaction.requested.minor
+            if (
+                transaction.operation is Operation.SALE
+                and (review is not None or outcome.amount.minor < transaction.requested.minor)
+                and "bank-account" not in transaction.flags  # it has no authorization that could be kept
             ):
                 return replace(done, operation=Operation.AUTHORIZE, flags=done.flags | {"capture-skipped"})
             return done

@@ -37,6 +37,8 @@ class Terms:
     """Whether a reversal may release a part of the hold."""
     increments: bool = False
     """Whether the acquirer offers incremental authorizations."""
+    echecks: bool = False
+    """Whether the acquirer offers debits and credits of bank accounts."""
     relaxed_address: bool = False
     """Whether billing address members may be missing."""
     relaxed_expiry: bool = False

@@ -314,6 +314,7 @@ CREATE TABLE search_rows (
     brand TEXT,
     currency TEXT,
     commerce_indicator TEXT,
+    account_suffix TEXT,
     PRIMARY KEY (merchant_id, submitted_at, id)
 ) /*clustered*/;
 

@@ -185,6 +185,17 @@ def lifecycle(shop: Shop) -> None:
     credit = shop.call("credit", "create_credit", {**payment_of("200.00"), "processing_information": {}})
     shop.call("void of a credit", "void_credit", REFERENCE, of=credit)
 
+    account = {"account": {"type": "C", "number": "4100271828"}, "routing_number": "071923284"}
+    echeck = {
+        **payment_of("70.00"),
+        "payment_information": {"payment_type": {"name": "CHECK"}, "bank": account},
+        "processing_information": {"bank_transfer_options": {"sec_code": "WEB"}},
+    }
+    debit = shop.call("eCheck", "create_payment", echeck)
+    shop.call("details of an eCheck", "get_transaction", of=debit)
+    shop.call("refund of an eCheck", "refund_payment", amount("20.00"), of=debit)
+    shop.call("eCheck credit", "create_credit", echeck)
+
 
 _THIS_WEEK: Final = "submitTimeUtc:[NOW/DAY-7DAYS TO NOW/DAY+1DAY}"
 

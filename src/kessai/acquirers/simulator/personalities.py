@@ -31,6 +31,7 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             terms=Terms(
                 over_capture="allow",
                 over_refund="allow",
+                echecks=True,
                 token_profile="93B32398-AD51-4CC2-A682-EA3E93614EB1",  # noqa: S106  the one of the public samples
                 options=CONTRACTS["sandbox"],
             ),
@@ -40,7 +41,7 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             title="Visa Platform Connect",
             link="simulator",
             simulated=True,
-            terms=Terms(increments=True, options=CONTRACTS["vpc"]),
+            terms=Terms(increments=True, echecks=True, options=CONTRACTS["vpc"]),
         ),
         Personality(
             name="smcc",
@@ -75,6 +76,7 @@ class Message(Word):
     REFUND = "refund, approved"
     CREDIT = "credit, approved"
     VOID = "void, approved"
+    ECHECK = "debit or credit of a bank account, taken on"
     DECLINED = "any other operation, declined"
     FAILED = "any operation that the acquirer itself failed at"
 
@@ -119,6 +121,7 @@ _JAPANESE: Final[Mapping[Message, Mapping[str, str]]] = {
         "reconciliation_id": "=jst",
     },
     _M.VOID: {},
+    _M.ECHECK: {},  # neither of them takes bank accounts
     _M.DECLINED: {"response_category": "100"},
     _M.FAILED: {"response_category": "909"},
 }
@@ -154,6 +157,7 @@ FINGERPRINTS: Final[Mapping[str, Mapping[Message, Mapping[str, str]]]] = {
         _M.REFUND: {"approval_code": "888888", "response_code": "100", "reconciliation_id": "=sixteen"},
         _M.CREDIT: {"approval_code": "888888", "response_code": "100", "reconciliation_id": "=sixteen"},
         _M.VOID: {},
+        _M.ECHECK: {"response_code": "100", "reconciliation_id": "=sixteen"},
         _M.DECLINED: {},
         _M.FAILED: {},
     },
@@ -199,6 +203,7 @@ FINGERPRINTS: Final[Mapping[str, Mapping[Message, Mapping[str, str]]]] = {
             "reconciliation_id": "=id",
         },
         _M.VOID: {},
+        _M.ECHECK: {"response_code": "00", "reconciliation_id": "=id"},
         _M.DECLINED: {"stan": "=stan", "rrn": "=rrn"},
         _M.FAILED: {},
     },

@@ -21,6 +21,7 @@ from kessai.dialects.cybersource.answers import (
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
 from kessai.dialects.document import text_of
+from kessai.payment.bank import FLAG
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.options import PaymentOption
@@ -54,6 +55,12 @@ PROCESSOR_NAMES: Final[Mapping[str, str]] = {
 }
 """Personality to what the details call the processor."""
 _SUCCESS: Final = "Request was processed successfully."
+ECHECKS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.SALE: ("ics_ecp_debit",),
+    Operation.REFUND: ("ics_ecp_credit",),
+    Operation.CREDIT: ("ics_ecp_credit",),
+}
+"""What the same operations are called where a bank account pays."""
 _PLAIN: Final[Mapping[Operation, str]] = {
     Operation.AUTHORIZE: "AUTHORIZED",
     Operation.SALE: "AUTHORIZED",
@@ -93,7 +100,17 @@ def status_of(payment: Payment, transaction: Transaction, now: datetime) -> str:
         and transaction.approved < transaction.requested.minor
     ):
         return "PARTIAL_AUTHORIZED"
-    return _PLAIN[transaction.operation]
+    return "PENDING" if _is_debit(transaction) else _PLAIN[transaction.operation]
+
+
+def _is_debit(transaction: Transaction) -> bool:
+    return transaction.operation is Operation.SALE and FLAG in transaction.flags
+
+
+def applications_of(transaction: Transaction) -> tuple[str, ...]:
+    if FLAG in transaction.flags and transaction.operation in ECHECKS:
+        return ECHECKS[transaction.operation]
+    return APPLICATIONS[transaction.operation]
 
 
 def word_of(operation: Operation, status: Status, reason: Reason | None) -> Word | None:
@@ -221,7 +238,7 @@ def application(transaction: Transaction, reconciliation: str | None) -> Body:
     code, flag = rcodes_of(transaction.status)
     numeric = word.numeric if word else 100
     applications: list[Body] = []
-    for name in APPLICATIONS[transaction.operation]:
+    for name in applications_of(transaction):
         application: Body = {
             "name": name,
             "reasonCode": str(numeric),
@@ -273,6 +290,8 @@ def _order(payment: Payment, transaction: Transaction, kept: Mapping[str, object
 
 
 def payment_type(payment: Payment, personality: str) -> Body:
+    if FLAG in payment.root.flags:  # as every transaction of such a payment has it: a search knows one of them only
+        return {"name": "CHECK", "type": "check", "method": ""}
     return {
         "name": PROCESSOR_NAMES.get(personality, personality),
         "type": "credit card",
@@ -288,6 +307,10 @@ def _payment_information(
     answer: Mapping[str, object],
 ) -> Body:
     shown = _object(kept, "paymentInformation")
+    if FLAG in transaction.flags:
+        shown["paymentType"] = payment_type(payment, personality)
+        shown["bank"] = bank_of(payment, shown)
+        return shown
     year, _, month = payment.expiry.partition("-")
     sent = _object(shown, "card")
     card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
@@ -313,6 +336,12 @@ def _payment_information(
 
 _OLDER_CARDS: Final = ("startMonth", "startYear", "issueNumber")
 """What some debit cards have printed on them, as the request said it."""
+
+
+def bank_of(payment: Payment, paying: Mapping[str, object]) -> Body:
+    """The bank account of a payment, of which the last four digits are shown at most."""
+    bank = _object(paying, "bank")
+    return {**bank, "account": {**_object(bank, "account"), "suffix": payment.pan_suffix}}
 
 
 def _processing(

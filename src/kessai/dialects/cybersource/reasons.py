@@ -73,6 +73,10 @@ DECLINES: Final[Mapping[Reason, Word]] = {
     Reason.OVER_LIMIT: _declined("EXCEEDS_CREDIT_LIMIT", 210, "Decline - The card has reached the credit limit."),
     Reason.INVALID_CVN: _declined("INVALID_CVN", 211, "Decline - Invalid Card Verification Number (CVN)."),
     Reason.ON_NEGATIVE_LIST: _declined("BLACKLISTED_CUSTOMER", 221, _NEGATIVE),
+    Reason.CHECK_DECLINED: _declined("DECLINED_CHECK", 220, "Decline - Generic Decline."),
+    Reason.ACCOUNT_NOT_VERIFIED: _declined(
+        "ACH_VERIFICATION_FAILED", 231, "Decline - The bank account could not be verified."
+    ),
     Reason.ACCOUNT_FROZEN: _declined("SUSPENDED_ACCOUNT", 222, "Decline - customer's account is frozen"),
     Reason.BLOCKED_BY_CARDHOLDER: _declined(
         "BLOCKED_BY_CARDHOLDER", 203, "Decline - The cardholder has stopped payments to the merchant."
@@ -152,6 +156,7 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
     Refusal.NOT_FOUND: INVALID_DATA,
     Refusal.WRONG_KIND: INVALID_DATA,
     Refusal.NOT_SUPPORTED: NOT_SUPPORTED,
+    Refusal.HOLDS_NOTHING: _MISSING_AUTH,
     Refusal.BRAND_NOT_ACCEPTED: _refused(
         "CARD_TYPE_NOT_ACCEPTED", 232, "Decline - The card type is not accepted by the payment processor."
     ),
