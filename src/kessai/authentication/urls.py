@@ -1,0 +1,30 @@
+"""Where a payer's browser may be sent: addresses of web pages and nothing else (A-70, A-79, A-82). Pure."""
+
+import re
+from typing import Final
+
+LONGEST: Final = 2_048
+_HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
+_URL: Final = re.compile(
+    rf"(?P<origin>(?P<scheme>https?)://(?P<host>{_HOST})(?::(?P<port>[0-9]{{1,5}}))?)"
+    r"(?P<rest>(?:[/?#][!#$%&'()*+,./0-9:;=?@A-Z_a-z~\[\]-]*)?)",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def web_url(text: str) -> str:
+    """The text itself where it is an address that a browser may be sent to. ValueError for every other."""
+    found = _URL.fullmatch(text) if len(text) <= LONGEST else None
+    if found is None or (found["port"] and not 0 < int(found["port"]) < 65_536):
+        raise ValueError("not the http(s) address of a page")
+    return text
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address, as a browser compares them; empty where it is none."""
+    found = _URL.fullmatch(url) if len(url) <= LONGEST else None
+    if found is None:
+        return ""
+    origin, port = found["origin"].lower(), found["port"]
+    is_usual = port is not None and int(port) == {"http": 80, "https": 443}[found["scheme"].lower()]
+    return origin.rpartition(":")[0] if is_usual else origin
