@@ -183,4 +183,3 @@ def flags_of(found: Authentication) -> frozenset[str]:
 
 encode: Final = msgspec.json.Encoder().encode
 decode: Final = msgspec.json.Decoder(Authentication).decode
-

@@ -169,9 +169,12 @@ _OF_CARD: Final = {
 }
 
 
-def scenario_of(pan: Pan, named: str | None = None) -> tuple[Scenario, str]:
-    """How the authentication of a card goes, and the version of the protocol. `named` is a scenario's name."""
-    name, version = _OF_CARD.get(pan.digits, (USUAL, V2))
+def scenario_of(pan: Pan, named: str | None = None, *, wants_challenge: bool = False) -> tuple[Scenario, str]:
+    """How the authentication of a card goes, and the version of the protocol.
+
+    `named` is a scenario's name. `wants_challenge`: the merchant asks for one, which is granted for ordinary cards.
+    """
+    name, version = _OF_CARD.get(pan.digits, ("challenge" if wants_challenge else USUAL, V2))
     return SCENARIOS[named or name], version
 
 

@@ -1,7 +1,7 @@
 """Obligation: which payments need an authentication where a merchant is bound to 3-D Secure. Pure.
 
-In Japan every merchant of electronic commerce is, since the end of March 2025 (Credit Card Security Guidelines, editions
-4.0 to 6.0, under the Installment Sales Act). What is exempt is a row of the table, and nothing else is.
+In Japan every merchant of electronic commerce is, since the end of March 2025 (Credit Card Security Guidelines,
+editions 4.0 to 6.0, under the Installment Sales Act). What is exempt is a row of the table, and nothing else is.
 """
 
 from typing import Final, NamedTuple
@@ -36,7 +36,10 @@ EXEMPTIONS: Final[tuple[tuple[str, Exemption], ...]] = (
     ("is_by_mail_or_phone", Exemption("mail-or-phone", "no electronic commerce")),
     ("is_voice_approved", Exemption("voice", "the issuer was asked by telephone and approved")),
     ("has_wallet_cryptogram", Exemption("wallet", "the device has authenticated its owner, and proves it")),
-    ("is_risk_analysed", Exemption("risk-analysis", "the merchant's own analysis stands for it, as the guidelines allow")),
+    (
+        "is_risk_analysed",
+        Exemption("risk-analysis", "the merchant's own risk analysis stands for it"),
+    ),
 )
 """Member of an order that exempts, with its name and why; the first that applies counts."""
 
@@ -47,6 +50,4 @@ def exemption_of(order: Order) -> Exemption | None:
 
 def is_missing(merchant: Merchant, order: Order) -> bool:
     """Whether a payment lacks the authentication that its merchant is bound to."""
-    return (
-        merchant.terms.three_d_secure == "obligatory" and not order.is_authenticated and exemption_of(order) is None
-    )
+    return merchant.terms.three_d_secure == "obligatory" and not order.is_authenticated and exemption_of(order) is None

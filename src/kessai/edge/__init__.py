@@ -24,7 +24,7 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, auth, details, flex, requests
+from kessai.dialects.cybersource import answers, auth, authentication, details, flex, requests
 from kessai.dialects.cybersource.envelope import is_sealed
 from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
@@ -36,6 +36,7 @@ from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
 from kessai.edge.paying import Paying, Stored, canonical, encoded
+from kessai.edge.proving import Proven
 from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway
@@ -321,7 +322,7 @@ class Edge:
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
         if decoded is None:
             if found.row.kind in _NEW_PAYMENTS:
-                by_network = found.row.kind is Kind.AUTHORIZE
+                by_network = found.row.kind is Kind.AUTHORIZE and not authentication.actions(document)
                 stored = await self._paying.look_up(merchant, document, by_network=by_network)
             decoded = await self._decode(account, found, document, stored)
             if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
@@ -338,6 +339,13 @@ class Edge:
         key = self._key(account, found, request, says)
         if isinstance(key, HttpResponse):
             return key
+        claims = signature if key is None else (key, *signature)
+        proof = None
+        if document or merchant.terms.three_d_secure == "obligatory":
+            proven = await self._paying.proving.of(merchant, decoded, document, request, claims, self._gateway.told)
+            if not isinstance(proven, Proven):
+                return self._answered(account, operation, proven, request.body)
+            decoded, proof, claims = proven.request, proven.proof, claims + proven.claims
 
         command = self._without_pan_as_id(merchant.id, decoded.command)
         if "merchant-initiated" in command.flags and isinstance(command, Authorize):
@@ -349,14 +357,17 @@ class Edge:
         def encode(payment: Payment, transaction: Transaction) -> Answer:
             return encoded(decoded, decoded.echo, payment, transaction)
 
-        claims = signature if key is None else (key, *signature)
         if cards is not None and cards.claim is not None:
             claims += (cards.claim,)
-        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims, attach=maker)
+        circumstances = Circumstances(correlation=correlation, scenario=asked, proof=proof, claims=claims, attach=maker)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         return self._answered(account, operation, answer, request.body)
 
-    def _answered(self, account: Account, operation: Operation, answer: Answer | Refusal, body: bytes) -> HttpResponse:
+    def _answered(
+        self, account: Account, operation: Operation, answer: Answer | Refusal | Problems, body: bytes
+    ) -> HttpResponse:
+        if isinstance(answer, Problems):
+            return self._failure(answer.word, answer, answer.explanation if account.merchant.is_test else None)
         if answer is Refusal.REPEATED:
             return self._repeated(account)
         if isinstance(answer, Refusal):
