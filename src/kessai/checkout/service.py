@@ -6,8 +6,8 @@
     GET  /integration/3ds    the challenge, as a page; its token is `_token`. Afterwards the browser is sent on (303)
     POST /3ds/v2/challenge   the answer: token, code, do=submit or do=cancel
 
-What a browser sends is a token that names its merchant and its challenge; nothing else is believed. No script is needed,
-and none of anybody else's runs: every page has a policy of its own.
+What a browser sends is a token that names its merchant and its challenge; nothing else is believed. No script is
+needed, and none of anybody else's runs: every page has a policy of its own.
 """
 
 from collections.abc import Mapping
@@ -86,10 +86,7 @@ class Checkout:
         reference = await self._authenticator.visited(form.get("JWT", ""))
         if reference is None:
             return self._unknown(request, form)
-        policy = (
-            "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors http: https:"
-        )
-        return _page(200, pages.visit(reference), policy)
+        return _page(200, pages.visit(reference), _policy(""))
 
     async def _step_up(self, request: HttpRequest) -> HttpResponse:
         form = _form(request)
@@ -188,7 +185,7 @@ def _policy(goes: str) -> str:
     )
 
 
-def _page(status: int, body: bytes, policy: str, more: Mapping[str, str] | None = None) -> HttpResponse:
+def _page(status: int, body: bytes, policy: str, more: dict[str, str] | None = None) -> HttpResponse:
     headers = {"content-type": HTML, "content-security-policy": policy, "cache-control": "no-store", **_SAFE}
     return HttpResponse(status, body, headers | (more or {}))
 

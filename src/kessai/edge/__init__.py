@@ -330,10 +330,8 @@ class Edge:
                 if told is not None:
                     return told
         await sleep(0)
-        if isinstance(decoded, Problems):
-            return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
-        if isinstance(decoded, Refusal):
-            return self._refused(operation, decoded)
+        if not isinstance(decoded, Request):
+            return self._answered(account, operation, decoded, b"{}")
         cards = stored if isinstance(stored, Stored) else None
         says = partial(self._paying.asked, merchant, request.body) if cards else partial(self._asked, merchant, decoded)
         key = self._key(account, found, request, says)
@@ -341,7 +339,7 @@ class Edge:
             return key
         claims = signature if key is None else (key, *signature)
         proof = None
-        if document or merchant.terms.three_d_secure == "obligatory":
+        if (document or merchant.terms.three_d_secure == "obligatory") and found.row.kind is Kind.AUTHORIZE:
             proven = await self._paying.proving.of(merchant, decoded, document, request, claims, self._gateway.told)
             if not isinstance(proven, Proven):
                 return self._answered(account, operation, proven, request.body)

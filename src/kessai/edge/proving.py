@@ -1,6 +1,6 @@
 """Payments and the authentication of their cardholders: what a payment asks for, takes, brings, or lacks.
 
-    CONSUMER_AUTHENTICATION            the issuer is asked ─► goes on with its proof, or ends with a challenge or a decline
+    CONSUMER_AUTHENTICATION            the issuer is asked ─► goes on with its proof, is declined, or waits
     VALIDATE_CONSUMER_AUTHENTICATION   what came of one is taken, for this one payment
     consumerAuthenticationInformation  what somebody else found out is passed on
     none of it                         where the merchant is bound to 3-D Secure: exempt, or declined

@@ -1,7 +1,7 @@
 """Authorize: hold money on a card; a sale is an authorization with immediate capture; an increment adds to a hold.
 
-Pure. What the gateway can know without asking anybody (a number that cannot exist, an expired card, a cardholder who is not
-authenticated, an approval given by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
+Pure. What the gateway can know without asking anybody (a number that cannot exist, an expired card, a cardholder who is
+not authenticated, an approval given by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
 """
 
 from datetime import datetime, timedelta

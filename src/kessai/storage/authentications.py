@@ -9,7 +9,7 @@ from kessai.storage.payments import from_ms, to_ms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddAuthentication:
-    """A new one. `key` is the hash of what the payer's browser is given; `card` is sealed, `code` blinded and sealed."""
+    """A new one. `key` is the hash of what the payer's browser gets; `card` is sealed, `code` blinded and sealed."""
 
     merchant_id: str
     id: int

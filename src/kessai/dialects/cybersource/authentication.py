@@ -10,7 +10,7 @@ came of it, and without either `consumerAuthenticationInformation` is what someb
 
 import base64
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from msgspec import Struct
@@ -58,9 +58,15 @@ ACTIONS: Final[Mapping[str, str]] = {
 }
 FAILED: Final = DECLINES[Reason.AUTHENTICATION_FAILED]
 _CHALLENGE_WANTED: Final = frozenset({"03", "04"})
-_EXEMPTIONS: Final = tuple(
-    name + "ExemptionIndicator" for name in ("lowValue", "riskAnalysis", "trustedMerchant", "delegatedAuthentication")
-) + ("secureCorporatePaymentIndicator", "outageExemptionIndicator", "authenticationOutageExemptionIndicator")
+_EXEMPTIONS: Final = (
+    "lowValueExemptionIndicator",
+    "riskAnalysisExemptionIndicator",
+    "trustedMerchantExemptionIndicator",
+    "delegatedAuthenticationExemptionIndicator",
+    "secureCorporatePaymentIndicator",
+    "outageExemptionIndicator",
+    "authenticationOutageExemptionIndicator",
+)
 _RECURRING: Final = frozenset({"recurring", "recurring_internet", "install", "install_internet"})
 
 _text: Final = fields.text
@@ -175,16 +181,9 @@ def named(document: Json) -> str | Problems:
 def actions(document: Json) -> frozenset[str]:
     """What a payment wants of authentication."""
     listed = find(document, ("processingInformation", "actionList"))
-    return (
-        frozenset(ACTIONS) & frozenset(each for each in listed if isinstance(each, str)) if _is_list(listed) else _NONE
-    )
-
-
-_NONE: Final[frozenset[str]] = frozenset()
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+    if not isinstance(listed, list):
+        return frozenset()
+    return frozenset(each for each in listed if isinstance(each, str) and each in ACTIONS)
 
 
 def proof_in(document: Json) -> Proof | None:
