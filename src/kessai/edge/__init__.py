@@ -24,9 +24,8 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, auth, authentication, details, flex, requests
+from kessai.dialects.cybersource import answers, auth, authentication, details, requests
 from kessai.dialects.cybersource.envelope import is_sealed
-from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
@@ -37,6 +36,7 @@ from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
 from kessai.edge.paying import Paying, Stored, canonical, encoded
 from kessai.edge.proving import Proven
+from kessai.edge.refusals import place_in
 from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway
@@ -467,14 +467,8 @@ class Edge:
 
     def _refused(self, operation: Operation, refusal: Refusal, body: bytes = b"{}") -> HttpResponse:
         word = of_refusal(operation, refusal)
-        name = _REFUSED_FIELDS.get(refusal)
-        problems = None
-        if name or refusal is Refusal.TRANSIENT_SPENT:
-            document = parse(body)
-            assert not isinstance(document, Malformed), "a request that is malformed was decoded"
-            transient = flex.named(document)
-            place = place_of(operation.value, name, document) if name else transient[0] if transient else ""
-            problems = Problems(word, (FieldError(place),))
+        place = place_in(operation, refusal, body)
+        problems = Problems(word, (FieldError(place),)) if place is not None else None
         return self._failure(word, problems, explanation=refusal.value)
 
     def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:
@@ -489,11 +483,3 @@ class Edge:
             fields=problems.explanation if problems else None,
         )
         return HttpResponse(status, body, {EXPLANATION: explanation[:MOST_EXPLAINED]} if explanation else {})
-
-
-_REFUSED_FIELDS: Final = {
-    Refusal.AMOUNT_NOT_POSITIVE: "amount",
-    Refusal.CURRENCY_MISMATCH: "currency",
-    Refusal.OTHER_CARD: "pan",
-}
-"""Refusals that are about one field, by its neutral name."""

@@ -31,7 +31,7 @@ from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied
 from kessai.dialects.document import has_bad_characters, text_of
 from kessai.dialects.table import Table, decode, find, row, table
 from kessai.payment.authorize import Authorize
-from kessai.payment.card import Brand, Card
+from kessai.payment.card import Brand, Card, looks_like_a_pan
 from kessai.payment.lifecycle import Reason
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
@@ -163,7 +163,7 @@ def shop_in(document: Json) -> str:
     """What the challenge page calls the merchant; empty where the request does not say."""
     for path in (("merchantName",), ("merchantDescriptor", "name")):
         found = text_of(find(document, ("merchantInformation", *path)))
-        if found and len(found) <= 60 and not has_bad_characters(found):
+        if found and len(found) <= 60 and not has_bad_characters(found) and not looks_like_a_pan(found):
             return found
     return ""
 
