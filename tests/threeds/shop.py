@@ -1,13 +1,16 @@
 """What a merchant's server does with payer authentication, and what its payer's browser does, without a browser."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from html import unescape
 from typing import Any, Final
 
 import httpx
 
-from tests.acceptance.client import Client, Reply, changed, payment
+from tests.acceptance.client import Client, Reply, Service, changed, payment
 
 Json = dict[str, Any]
 SETUPS: Final = "/risk/v1/authentication-setups"
@@ -38,6 +41,16 @@ def taking(document: Json, name: str) -> Json:
         document,
         {"processingInformation.actionList": [TAKE], f"{INFORMATION}.authenticationTransactionId": name},
     )
+
+
+@contextmanager
+def later(service: Service, **by: float) -> Iterator[None]:
+    """A while later, on the clock of the wall."""
+    service.clock.moved = timedelta(**by)
+    try:
+        yield
+    finally:
+        service.clock.moved = timedelta()
 
 
 def told(reply: Reply) -> Json:

@@ -14,6 +14,7 @@ from tests.threeds.shop import (
     RETURN,
     Shop,
     asking,
+    later,
     order,
     taking,
     told,
@@ -152,7 +153,7 @@ def test_of_two_payments_at_once_one_uses_the_authentication(shop: Shop) -> None
     for _ in range(4):
         name = shop.passed()
         with ThreadPoolExecutor(4) as pool:
-            replies = list(pool.map(lambda _: shop.till.pay(taking(order(), name)), range(4)))
+            replies = list(pool.map(shop.till.pay, [taking(order(), name)] * 4))
         said = sorted(str(reply.said) for reply in replies)
         assert said.count(str(AUTHORIZED)) == 1
         assert said.count(str(refused("INVALID_DATA"))) == 3
@@ -230,7 +231,7 @@ def test_what_somebody_else_found_out_is_passed_on(shop: Shop) -> None:
         "directoryServerTransactionId": "f38e6948-5388-41a6-bca4-b49723c19437",
         "paSpecificationVersion": "2.2.0",
     }
-    reply = shop.till.pay(payment(**{INFORMATION: brought, "processingInformation__commerceIndicator": "vbv"}))
+    reply = shop.till.pay(changed(payment(), {INFORMATION: brought, "processingInformation.commerceIndicator": "vbv"}))
     assert reply.said == AUTHORIZED
     assert reply.json["processorInformation"]["consumerAuthenticationResponse"]["code"] == "2"
     shown = shop.till.details(reply.id)[INFORMATION]
@@ -330,21 +331,5 @@ def test_a_wallet_has_authenticated_its_owner(bound: Shop) -> None:
 def test_nobody_else_is_bound(till: Client) -> None:
     assert till.pay(payment(**YEN)).said == AUTHORIZED
     both = {"lowValueExemptionIndicator": "1", "trustedMerchantExemptionIndicator": "1"}
-    assert till.pay(payment(**{INFORMATION: {"strongAuthentication": both}})).said == REQUIRED
+    assert till.pay(changed(payment(), {INFORMATION: {"strongAuthentication": both}})).said == REQUIRED
     assert RETURN.startswith("https://")
-
-
-def later(service: Service, **by: int) -> Any:
-    """A while later, on the clock of the wall."""
-    from contextlib import contextmanager
-    from datetime import timedelta
-
-    @contextmanager
-    def moved() -> Any:
-        service.clock.moved = timedelta(**by)
-        try:
-            yield
-        finally:
-            service.clock.moved = timedelta()
-
-    return moved()

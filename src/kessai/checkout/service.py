@@ -142,13 +142,13 @@ class Checkout:
         found, language = met.authentication, _language(request, form)
         hidden = {"token": token, "MD": _data(form), "from": origin_of(origin)}
         page = pages.challenge(language, found, hidden, here=pages.ANSWER, error=error)
-        goes = {origin_of(url) for url in (found.return_url, found.decline_url)}
+        goes = {"'self'"} | {origin_of(url) for url in (found.return_url, found.decline_url) if url}
         around = {"'none'"} if met.kept.wire is not None else {"'self'", origin_of(origin), origin_of(found.return_url)}
         policy = "; ".join(
             (
                 "default-src 'none'",
                 "style-src 'self'",
-                f"form-action 'self' {' '.join(sorted(goes))}".rstrip(),
+                f"form-action {' '.join(sorted(goes))}",
                 "base-uri 'none'",
                 f"frame-ancestors {' '.join(sorted(around - {''}))}",
             )
