@@ -68,11 +68,9 @@ class Wire:
             card=Card(pan=Pan(number), expiry=Expiry(2031, 12), brand=Brand.VISA, security_code=SecurityCode(CODE)),
             amount=YEN,
             shop="青空商店",
-            return_url=SUCCESS,
-            decline_url=DECLINE,
             wire=self.name,
             document=json.dumps({"minor": YEN.minor}).encode(),
-            **more,  # type: ignore[arg-type]
+            **{"return_url": SUCCESS, "decline_url": DECLINE, **more},  # type: ignore[arg-type]
         )
         return self.service.run(self.service.house.authenticator.begin(self.merchant, asked))
 
