@@ -14,17 +14,22 @@ _URL: Final = re.compile(
 
 def web_url(text: str) -> str:
     """The text itself where it is an address that a browser may be sent to. ValueError for every other."""
-    found = _URL.fullmatch(text) if len(text) <= LONGEST else None
-    if found is None or (found["port"] and not 0 < int(found["port"]) < 65_536):
+    if _read(text) is None:
         raise ValueError("not the http(s) address of a page")
     return text
 
 
 def origin_of(url: str) -> str:
     """Scheme, host and port of an address, as a browser compares them; empty where it is none."""
-    found = _URL.fullmatch(url) if len(url) <= LONGEST else None
+    found = _read(url)
     if found is None:
         return ""
     origin, port = found["origin"].lower(), found["port"]
     is_usual = port is not None and int(port) == {"http": 80, "https": 443}[found["scheme"].lower()]
     return origin.rpartition(":")[0] if is_usual else origin
+
+
+def _read(url: str) -> re.Match[str] | None:
+    found = _URL.fullmatch(url) if len(url) <= LONGEST else None
+    has_port = found is not None and found["port"] is not None
+    return None if found is None or (has_port and not 0 < int(found["port"]) < 65_536) else found

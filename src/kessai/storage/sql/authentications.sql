@@ -1,9 +1,8 @@
 -- add_authentication --
-INSERT INTO authentications (
-    merchant_id, id, name, key, version, document, fingerprint, expires_at, due_at, card, code, wire, waiting
-) VALUES (
-    :merchant_id, :id, :name, :key, 0, :document, :fingerprint, :expires_at, :due_at, :card, :code, :wire, :waiting
-);
+INSERT INTO authentications (merchant_id, id, name, key, version, document, fingerprint, expires_at, due_at, card, code,
+       wire, waiting)
+VALUES (:merchant_id, :id, :name, :key, 0, :document, :fingerprint, :expires_at, :due_at, :card, :code,
+       :wire, :waiting);
 
 -- find_authentication --
 -- By the name that its merchant knows.
