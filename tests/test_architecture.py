@@ -53,8 +53,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "limits": "dialects, log, metrics, payment",
     "transients": "claims, dialects, ids, payment, storage, vault",
     "authenticator": "authentication, claims, ids, log, payment, storage, transients, vault",
-    "edge": "accounts, authentication, authenticator, claims, dialects, envelopes, gateway, ids, limits, log, metrics, outcomes, payment, "
-    "sandbox, storage, tokenizer, tokens, transients",
+    "edge": "accounts, authentication, authenticator, claims, dialects, envelopes, gateway, ids, limits, log, "
+    "metrics, outcomes, payment, sandbox, storage, tokenizer, tokens, transients",
     "networks": "log, payment, storage, tokenizer, tokens",
     "tms": "accounts, claims, dialects, edge, envelopes, ids, log, metrics, payment, storage, tokenizer, tokens, "
     "transients",
@@ -67,9 +67,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
-    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
-    "limits, log, metrics, moving, networks, payment, risk, rotation, searches, storage, tms, tokenizer, transients, "
-    "vault",
+    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
+    "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, searches, storage, tms, "
+    "tokenizer, transients, vault",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "

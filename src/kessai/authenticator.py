@@ -64,8 +64,11 @@ USABLE: Final = timedelta(days=28)
 KEPT: Final = timedelta(days=31)
 TAKEN_OVER: Final = timedelta(minutes=2)
 """After which the worker ends what the process that began it has not."""
+PURGED_EVERY: Final = timedelta(hours=1)
 PATIENCE_S: Final = 20.0
 """How long a second answer waits for the payment that the first one let begin."""
+CHALLENGE_PAGE: Final = "/integration/3ds"
+"""Where a payer who is sent away answers: with the token as `_token`; other parameters are ignored."""
 PURPOSE: Final = "challenge"
 """Of the installation's key that signs tokens."""
 ISSUER: Final = "Kessai 3-D Secure"
@@ -176,6 +179,7 @@ class Authenticator:
         self._new_id = new_id
         self._sealed = sealed
         self._random = random
+        self._purged: dict[str, datetime] = {}
         self._ending: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     # ---- at a signed request
@@ -399,6 +403,10 @@ class Authenticator:
                 kept, found = again, flow.decode(again.document)  # noqa: PLW2901 - the same, as it stands now
             if kept.wire is not None and kept.went is None:
                 await self._end(merchant, kept, found, None)
+        last = self._purged.get(merchant.id)
+        if last is not None and last <= now < last + PURGED_EVERY:
+            return
+        self._purged[merchant.id] = now
         first, before = await oldest(self._database, merchant.id), ids.first_of(now - KEPT)
         if first is not None and first < before:
             await self._database.write(PurgeAuthentications(merchant.id, before))

@@ -11,7 +11,6 @@ from kessai.authentication.issuer import MOST_TRIES
 from kessai.checkout.words import LANGUAGES, WORDS
 
 ANSWER: Final = "/3ds/v2/challenge"
-ENTRY: Final = "/integration/3ds"
 STATIC: Final[Mapping[str, str]] = {
     "page.css": "text/css; charset=utf-8",
     "continue.js": "text/javascript; charset=utf-8",

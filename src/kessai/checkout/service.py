@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote
 from kessai.authentication import flow
 from kessai.authentication.flow import Event
 from kessai.authentication.urls import origin_of
-from kessai.authenticator import Authenticator, Challenge
+from kessai.authenticator import CHALLENGE_PAGE, Authenticator, Challenge
 from kessai.checkout import pages
 from kessai.checkout.words import language_of
 from kessai.dialects import HttpRequest, HttpResponse
@@ -33,7 +33,7 @@ RESULT: Final = "kessai-authentication"
 ROUTES: Final = (
     ("POST", "/3ds/v2/collect", "the browser's first visit, in a hidden frame", "by its token"),
     ("POST", "/3ds/v2/step-up", "the challenge, in a frame of the merchant's page", "by its token (`JWT`)"),
-    ("GET", pages.ENTRY, "the challenge, as a page of its own", "by its token (`_token`)"),
+    ("GET", CHALLENGE_PAGE, "the challenge, as a page of its own", "by its token (`_token`)"),
     ("POST", pages.ANSWER, "the payer's answer", "by its token (`token`)"),
 )
 """Method, path, what it is, how the sender is known."""
@@ -66,7 +66,7 @@ class Checkout:
                 known = {"POST": Public("3ds_challenge", self._step_up)}
             case pages.ANSWER:
                 known = {"POST": Public("3ds_answer", self._answer)}
-            case pages.ENTRY:
+            case file if file == CHALLENGE_PAGE:
                 known = {"GET": Public("3ds_challenge", self._enter), "POST": Public("3ds_challenge", self._enter)}
             case file if file.removeprefix(_PREFIX) in pages.STATIC and file.startswith(_PREFIX):
                 known = {"GET": Public("3ds_file", self._file)}
@@ -159,7 +159,7 @@ class Checkout:
         """Where the payer goes. `moves`: by itself, because this was the answer."""
         found, language, goes = met.authentication, _language(request, form), met.destination
         if met.waits:
-            again = f"{pages.ENTRY}?_token={quote(token)}&lang={language}"
+            again = f"{CHALLENGE_PAGE}?_token={quote(token)}&lang={language}"
             return _page(200, pages.wait(language, again), _policy(""), _told(met))
         text = "lapsed" if met.is_over else "over" if not moves else "not_done" if found.has_failed else "done"
         if met.kept.wire is not None:
