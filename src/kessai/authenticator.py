@@ -364,9 +364,8 @@ class Authenticator:
 
     def _has_ended(self, place: tuple[str, int], task: "asyncio.Task[None]") -> None:
         self._ending.pop(place, None)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:  # the worker tries again
-            log("cardholder.fault", level="error", merchant=place[0], error=type(error).__name__)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has seen it; the worker tries again
 
     async def _continued(self, merchant: Merchant, kept: Kept, found: Authentication, jti: str | None) -> None:
         go_on = self.continuations.get(kept.wire or "")
@@ -402,7 +401,7 @@ class Authenticator:
                     continue
                 kept, found = again, flow.decode(again.document)  # noqa: PLW2901 - the same, as it stands now
             if kept.wire is not None and kept.went is None:
-                await self._end(merchant, kept, found, None)
+                await self._try_to_end(merchant, kept, found)
         last = self._purged.get(merchant.id)
         if last is not None and last <= now < last + PURGED_EVERY:
             return
@@ -410,6 +409,21 @@ class Authenticator:
         first, before = await oldest(self._database, merchant.id), ids.first_of(now - KEPT)
         if first is not None and first < before:
             await self._database.write(PurgeAuthentications(merchant.id, before))
+
+    async def _try_to_end(self, merchant: Merchant, kept: Kept, found: Authentication) -> None:
+        """End one payment that waited; one that cannot be ended comes again later, and keeps nobody waiting."""
+        try:
+            await self._end(merchant, kept, found, None)
+        except Exception as error:
+            log("cardholder.fault", level="error", merchant=merchant.id, error=type(error).__name__)
+            write = ChangeAuthentication(
+                merchant_id=merchant.id,
+                id=kept.id,
+                version=kept.version,
+                document=kept.document,
+                due_at=self.clock() + TAKEN_OVER,
+            )
+            await self._database.write(write)
 
     # ---- tokens
 

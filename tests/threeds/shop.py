@@ -1,5 +1,6 @@
 """What a merchant's server does with payer authentication, and what its payer's browser does, without a browser."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests import postgres
 from tests.acceptance.client import Client, Reply, Service, changed, payment
 
 Json = dict[str, Any]
@@ -51,6 +53,15 @@ def later(service: Service, **by: float) -> Iterator[None]:
         yield
     finally:
         service.clock.moved = timedelta()
+
+
+def left_behind(service: Service) -> dict[str, bytes]:
+    """Every file of the data folder, or the rows on a server, and the log."""
+    found = {file.name: file.read_bytes() for file in service.house.folder.rglob("*") if file.is_file()}
+    if service.database:
+        found |= asyncio.run(postgres.copies(service.database))
+    own = [line for line in service.logs.getvalue().splitlines() if '"event":"httpx"' not in line]  # this test's client
+    return found | {"the log": "\n".join(own).encode()}
 
 
 def told(reply: Reply) -> Json:

@@ -1,20 +1,24 @@
 """Payments and the authentication of their cardholders: asked for, taken, brought along, or owed."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.acceptance.client import AUTHORIZED, Client, Service, changed, declined, payment, refused
+from tests.acceptance.test_secrets import forms
 from tests.threeds.shop import (
     CHALLENGE,
     FRICTIONLESS,
     INFORMATION,
     MC_CHALLENGE,
     RETURN,
+    SETUPS,
     Shop,
     asking,
     later,
+    left_behind,
     order,
     taking,
     told,
@@ -333,3 +337,26 @@ def test_nobody_else_is_bound(till: Client) -> None:
     both = {"lowValueExemptionIndicator": "1", "trustedMerchantExemptionIndicator": "1"}
     assert till.pay(changed(payment(), {INFORMATION: {"strongAuthentication": both}})).said == REQUIRED
     assert RETURN.startswith("https://")
+
+
+# ---- left behind
+
+
+def test_nothing_of_a_card_or_a_code_is_left_behind(shop: Shop) -> None:
+    """A-67, PCI DSS 3.3.1."""
+    number, code, one_time = "4485275742308327", "6174", "550913"
+    document = changed(order(number), {"paymentInformation.card.securityCode": code})
+    shop.till.post(SETUPS, document)
+    shop.enrol(document)
+    shop.till.pay(asking(document), Kessai_Authentication="rejected")
+    found = told(shop.till.pay(asking(document), Kessai_Authentication="challenge"))
+    page = shop.step_up(found["accessToken"])
+    shop.answer(shop.answer(page, one_time), one_time)
+    shop.answer(page)
+    shop.till.approved(shop.till.pay(taking(document, found["authenticationTransactionId"])))
+    name = changed(document, {"merchantInformation.merchantName": number, "clientReferenceInformation.code": number})
+    assert number not in shop.step_up(shop.challenged(name, Kessai_Authentication="challenge")["accessToken"]).text
+    secret = re.compile(rb"(?<![0-9A-Fa-f-])(?:" + code.encode() + b"|" + one_time.encode() + rb")(?![0-9A-Fa-f-])")
+    for place, data in left_behind(shop.till.service).items():
+        assert [form for form, hidden in forms(number) if hidden in data] == [], place
+        assert secret.search(data) is None, place

@@ -1,13 +1,11 @@
 """A payment that waits for its payer: what a wire hands over, what it gets back, and that it goes on once."""
 
-import asyncio
 import base64
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -19,10 +17,9 @@ from kessai.payment.lifecycle import Payment, Refusal, Status, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
 from kessai.storage.payments import Answer
-from tests import postgres
 from tests.acceptance.client import Service
 from tests.acceptance.test_secrets import forms
-from tests.threeds.shop import CHALLENGE, RIGHT, WRONG, Page, Shop, later
+from tests.threeds.shop import CHALLENGE, RIGHT, WRONG, Page, Shop, later, left_behind
 
 SUCCESS, DECLINE = "https://shop.example/paid?order=7", "https://other.example/declined"
 CODE = "8137"
@@ -179,6 +176,18 @@ def test_what_breaks_is_ended_by_the_worker(shop: Shop, wire: Wire) -> None:
     assert len(wire.told) == 1
 
 
+def test_one_payment_that_cannot_go_on_keeps_nobody_waiting(shop: Shop, wire: Wire) -> None:
+    wire.breaks = 1
+    broken, other = wire.begin(), wire.begin()
+    with later(wire.service, minutes=31):
+        wire.service.run(wire.service.house.authenticator.tend(wire.merchant))
+        assert [ended.name for ended in wire.told] == [other.name]
+    with later(wire.service, minutes=34):
+        wire.service.run(wire.service.house.authenticator.tend(wire.merchant))
+        assert [ended.name for ended in wire.told] == [other.name, broken.name]
+    assert '"event":"cardholder.fault"' in wire.service.logs.getvalue()
+
+
 def test_a_payment_that_was_made_before_a_crash_is_not_made_again(shop: Shop, wire: Wire) -> None:
     begun = wire.begin()
     sent_to(shop.answer(opened(shop, begun)))
@@ -199,16 +208,6 @@ def test_nothing_of_a_waiting_payment_can_be_read(shop: Shop, wire: Wire) -> Non
         for secret in ("739146", begun.token or ""):
             assert secret.encode() not in data, place
             assert base64.b64encode(secret.encode()) not in data, place
-
-
-def left_behind(service: Service) -> dict[str, bytes]:
-    """Every file of the data folder, or the rows on a server, and the log."""
-    folder: Path = service.house.folder
-    found = {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    if service.database:
-        found |= asyncio.run(postgres.copies(service.database))
-    own = [line for line in service.logs.getvalue().splitlines() if '"event":"httpx"' not in line]  # this test's client
-    return found | {"the log": "\n".join(own).encode()}
 
 
 def test_a_code_is_opened_by_the_token_and_by_nothing_else(shop: Shop, wire: Wire) -> None:

@@ -8,7 +8,6 @@ import pytest
 from kessai.authentication.issuer import CARDS, SCENARIOS, Status
 from tests.acceptance.client import INVALID_TEXT, Service, changed
 from tests.threeds.shop import (
-    CHALLENGE,
     ENROL,
     FRICTIONLESS,
     INFORMATION,
@@ -109,7 +108,7 @@ def test_each_network_has_its_own_indicators(
 def test_a_challenge_goes_from_its_enrolment_to_its_result(shop: Shop) -> None:
     reply = shop.enrol(order(clientReferenceInformation__code="order-7"))
     assert reply.json["clientReferenceInformation"] == {"code": "order-7"}
-    assert reply.json["paymentInformation"] == {"card": {"bin": CHALLENGE[:6], "type": "VISA"}}
+    assert reply.json["orderInformation"] == {"amountDetails": {"currency": "USD"}}
     found = told(reply)
     name = found["authenticationTransactionId"]
     assert re.fullmatch("[A-Za-z0-9]{20}", name)

@@ -25,7 +25,6 @@ from kessai.edge.paying import Paying
 from kessai.edge.proving import STEP_UP
 from kessai.log import log
 from kessai.payment.authorize import exists
-from kessai.payment.card import Card
 from kessai.sandbox import AUTHENTICATION_HEADER, NoSuchScenario, issuer_scenario
 
 Json = Mapping[str, object]
@@ -121,7 +120,7 @@ class Risk:
             places = wire.Places(self._paying.proving.origin(request) + STEP_UP, begun.token)
         status, word = wire.ended_as(begun.authentication)
         information = wire.enrolled(begun.name, begun.authentication, places)
-        more = _paid_with(asked.card, asked.amount.currency.code) if places is not None else None
+        more = {"orderInformation": {"amountDetails": {"currency": asked.amount.currency.code}}}
         return self._answered(document, status, information, word, more)
 
     async def _result(self, account: Account, _request: HttpRequest, document: Json) -> HttpResponse | Problems:
@@ -172,7 +171,3 @@ class Risk:
         )
         may_know = account.merchant.is_test and explanation
         return HttpResponse(status, body, {EXPLANATION: explanation[:MOST_EXPLAINED]} if may_know else {})
-
-
-def _paid_with(card: Card, currency: str) -> dict[str, object]:
-    return wire.paid_with(card) | {"orderInformation": {"amountDetails": {"currency": currency}}}

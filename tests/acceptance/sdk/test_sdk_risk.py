@@ -27,15 +27,13 @@ def test_every_call_comes_back_as_its_model(played: Json, name: str) -> None:
     assert (noted["answer"]["status"], noted["model"]) == (status, model)
 
 
-LOST_BY_CLIENT = {
-    "consumerAuthenticationInformation.cavvAlgorithm",
-    "consumerAuthenticationInformation.authenticationTransactionId",
-}
+LOST_BY_CLIENT = {"_links.authReversal.href", "_links.authReversal.method", "paymentInformation.card.bin"}
+"""Published, but the client's model of a payment has no attribute for them."""
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_client_knows_every_member_of_the_answers(played: Json, name: str) -> None:
-    assert set(played["authentications"][name]["lost"]) <= LOST_BY_CLIENT
+    assert set(played["authentications"][name]["lost"]) <= (LOST_BY_CLIENT if "payment" in name else set())
 
 
 def test_the_indicators_come_through(played: Json) -> None:

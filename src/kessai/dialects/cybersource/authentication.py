@@ -289,9 +289,14 @@ def enrolled(name: str, found: Authentication, places: Places | None = None) -> 
 def validated(name: str, found: Authentication) -> dict[str, object]:
     """`consumerAuthenticationInformation` of what came of a challenge."""
     result, message = _RESULTS[found.status]
-    told = {"authenticationResult": result, "authenticationStatusMsg": message, **_common(name, found)}
+    told: dict[str, object] = {
+        "authenticationResult": result,
+        "authenticationStatusMsg": message,
+        **_common(name, found),
+    }
     if not found.is_challenged:
         told["indicator"] = said_by(found.brand, found.status).indicator
+    del told["veresEnrolled"]
     return dict(sorted(told.items()))
 
 
