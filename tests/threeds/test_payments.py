@@ -40,7 +40,9 @@ def test_a_payment_goes_on_where_no_challenge_is_wanted(shop: Shop) -> None:
     assert found["paresStatus"] == "Y"
     assert found["ecommerceIndicator"] == "vbv"
     assert reply.json["processorInformation"]["consumerAuthenticationResponse"] == {"code": "2", "codeRaw": "2"}
-    details = shop.till.details(reply.id)[INFORMATION]
+    details = shop.till.details(reply.id)
+    assert details["processingInformation"]["commerceIndicator"] == "vbv"
+    details = details[INFORMATION]
     expected = {"eciRaw": "05", "cavv": found["cavv"], "xid": found["xid"], "veresEnrolled": "Y", "paresStatus": "Y"}
     assert expected.items() <= details.items()
     assert details["transactionId"] == found["authenticationTransactionId"]

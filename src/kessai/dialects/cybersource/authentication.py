@@ -399,6 +399,10 @@ def using(request: Request, name: str, found: Authentication, flags: frozenset[s
     before = kept.get(INFORMATION)
     told = _common(name, found) | {"transactionId": name, "paSpecificationVersion": found.version}
     kept = {**kept, INFORMATION: {**(before if isinstance(before, dict) else {}), **told}}
+    if found.is_proven:
+        processing = kept.get("processingInformation")
+        said = {"commerceIndicator": said_by(found.brand, found.status).indicator}
+        kept["processingInformation"] = {**said, **(processing if isinstance(processing, dict) else {})}
     command = request.command
     assert isinstance(command, Authorize)
     return replace(
