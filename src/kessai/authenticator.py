@@ -20,6 +20,7 @@ import re
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -34,7 +35,7 @@ from msgspec.structs import replace
 from kessai import ids
 from kessai.authentication import flow, issuer
 from kessai.authentication.flow import Authentication, Event, Marks
-from kessai.claims import claim_of
+from kessai.claims import bound_to, claim_of
 from kessai.log import log
 from kessai.payment.card import Card, Pan, SecurityCode
 from kessai.payment.lifecycle import Refusal
@@ -126,9 +127,14 @@ class Ended(Struct, frozen=True, kw_only=True):
     usable: Usable
 
 
-Continue = Callable[[Ended], Awaitable[bool]]
-"""Performs the payment that waited; whether the payer goes to the address of a success. May be called again for the
-same one after a crash: the claim then finds the first."""
+Continue = Callable[[Ended], Awaitable[bool | None]]
+"""Performs the payment that waited; whether the payer goes to the address of a success. None: its outcome is open, ask
+later. It may be called again for the same one, by another process or after a crash: with the claim in its commit 1 it
+is told what the first was told (or IN_PROGRESS; OUTCOME_UNKNOWN where a crash came between, which is undone)."""
+
+
+class StillOpen(Exception):
+    """A payment that waited is under way elsewhere."""
 
 
 class Challenge(Struct, frozen=True, kw_only=True):
@@ -353,21 +359,22 @@ class Authenticator:
         place = merchant.id, kept.id
         task = self._ending.get(place)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._continued(merchant, kept, found, jti))
+            task = asyncio.get_running_loop().create_task(self._continued(merchant, kept.name, found, jti))
             self._ending[place] = task
             task.add_done_callback(partial(self._has_ended, place))
-        try:
+        with suppress(TimeoutError, StillOpen):
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.shield(task)
-        except TimeoutError:
-            return
 
     def _has_ended(self, place: tuple[str, int], task: "asyncio.Task[None]") -> None:
         self._ending.pop(place, None)
         if not task.cancelled():
             task.exception()  # whoever waits for it has seen it; the worker tries again
 
-    async def _continued(self, merchant: Merchant, kept: Kept, found: Authentication, jti: str | None) -> None:
+    async def _continued(self, merchant: Merchant, name: str, found: Authentication, jti: str | None) -> None:
+        kept = await find_authentication(self._database, merchant.id, name)  # somebody may have been quicker
+        if kept is None or kept.went is not None:
+            return
         go_on = self.continuations.get(kept.wire or "")
         assert go_on is not None, f"no wire is called {kept.wire}"
         assert kept.card is not None, "a payment that waits has a card"
@@ -381,11 +388,19 @@ class Authenticator:
             name=kept.name,
             card=replace(card, security_code=code, brand=found.brand),
             document=kept.waiting or b"",
-            usable=self.usable(kept.name, found),
+            usable=self._once(merchant, self.usable(kept.name, found), kept.name),
         )
         is_good = await go_on(ended)
+        if is_good is None:
+            raise StillOpen
         went = "success" if is_good else "decline"
         await self._database.write(EndAuthentication(merchant_id=merchant.id, id=kept.id, went=went))
+
+    @staticmethod
+    def _once(merchant: Merchant, usable: Usable, name: str) -> Usable:
+        """The same for a payment that waits: who performs it again is told what the first was told."""
+        claim = replace(usable.claim, request=bound_to(merchant.id, name.encode()), taken=None)
+        return replace(usable, claim=claim)
 
     # ---- what time brings
 
@@ -416,14 +431,11 @@ class Authenticator:
             await self._end(merchant, kept, found, None)
         except Exception as error:
             log("cardholder.fault", level="error", merchant=merchant.id, error=type(error).__name__)
-            write = ChangeAuthentication(
-                merchant_id=merchant.id,
-                id=kept.id,
-                version=kept.version,
-                document=kept.document,
-                due_at=self.clock() + TAKEN_OVER,
-            )
-            await self._database.write(write)
+        later = self.clock() + TAKEN_OVER  # where it has ended, its version is another
+        write = ChangeAuthentication(
+            merchant_id=merchant.id, id=kept.id, version=kept.version, document=kept.document, due_at=later
+        )
+        await self._database.write(write)
 
     # ---- tokens
 

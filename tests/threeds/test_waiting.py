@@ -1,5 +1,6 @@
 """A payment that waits for its payer: what a wire hands over, what it gets back, and that it goes on once."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pytest
+from msgspec.structs import replace
 
 from kessai.authenticator import Asked, Begun, Ended
 from kessai.gateway import Circumstances
@@ -35,30 +37,35 @@ class Wire:
     told: list[Ended] = field(default_factory=list)
     breaks: int = 0
     """How often it breaks before it does anything."""
+    is_open: bool = False
+    """Whether the payment is under way elsewhere."""
+    scenario: str = "approve"
 
     @property
     def merchant(self) -> Merchant:
         return self.service.house.accounts.get("kessai_sandbox").merchant
 
-    async def go_on(self, ended: Ended) -> bool:
+    async def go_on(self, ended: Ended) -> bool | None:
         if self.breaks:
             self.breaks -= 1
             raise RuntimeError("the wire broke")
+        if self.is_open:
+            return None
         self.told.append(ended)
-        done: list[Transaction] = []
 
         def encode(_: Payment, transaction: Transaction) -> Answer:
-            done.append(transaction)
             return Answer(201, transaction.status.value.encode())
 
         wanted = json.loads(ended.document)
         command = Authorize(amount=Money(wanted["minor"], YEN.currency), card=ended.card, flags=ended.usable.flags)
-        circumstances = Circumstances(proof=ended.usable.proof, claims=(ended.usable.claim,))
+        circumstances = Circumstances(
+            proof=ended.usable.proof, claims=(ended.usable.claim,), scenario=wanted.get("scenario")
+        )
         answer = await self.service.house.gateway.perform(ended.merchant, command, circumstances, encode)
         if isinstance(answer, Refusal):
-            assert answer is Refusal.AUTHENTICATION_SPENT
-            return True
-        return done[-1].status is Status.APPROVED
+            assert answer is Refusal.IN_PROGRESS
+            return None
+        return answer.body == Status.APPROVED.value.encode()
 
     def begin(self, number: str = CHALLENGE, **more: str) -> Begun:
         asked = Asked(
@@ -66,7 +73,7 @@ class Wire:
             amount=YEN,
             shop="青空商店",
             wire=self.name,
-            document=json.dumps({"minor": YEN.minor}).encode(),
+            document=json.dumps({"minor": YEN.minor, "scenario": self.scenario}).encode(),
             **{"return_url": SUCCESS, "decline_url": DECLINE, **more},  # type: ignore[arg-type]
         )
         return self.service.run(self.service.house.authenticator.begin(self.merchant, asked))
@@ -188,12 +195,44 @@ def test_one_payment_that_cannot_go_on_keeps_nobody_waiting(shop: Shop, wire: Wi
     assert '"event":"cardholder.fault"' in wire.service.logs.getvalue()
 
 
-def test_a_payment_that_was_made_before_a_crash_is_not_made_again(shop: Shop, wire: Wire) -> None:
-    begun = wire.begin()
-    sent_to(shop.answer(opened(shop, begun)))
+@pytest.mark.parametrize(("scenario", "place"), [("approve", SUCCESS), ("insufficient-funds", DECLINE)])
+def test_a_payment_that_was_made_before_a_crash_is_not_made_again(
+    shop: Shop, wire: Wire, scenario: str, place: str
+) -> None:
+    """Whoever performs it again is told what the first was told."""
+    wire.scenario = scenario
+    assert sent_to(shop.answer(opened(shop, wire.begin()))) == place
     [ended] = wire.told
-    assert wire.service.run(wire.go_on(ended)), "it is told that it was"
+    before = wire.service.house.metrics.outcomes.copy()
+    assert [wire.service.run(wire.go_on(ended)) for _ in range(2)] == [place == SUCCESS] * 2
+    assert wire.service.house.metrics.outcomes == before
     shop.till.service.assert_books()
+
+
+def test_two_processes_at_once_make_one_payment(shop: Shop, wire: Wire) -> None:
+    sent_to(shop.answer(opened(shop, wire.begin())))
+    [first] = wire.told
+    claim = replace(first.usable.claim, key=wire.name.encode()[-16:])  # as of another payment
+    ended = replace(first, usable=replace(first.usable, claim=claim))
+    before = sum(wire.service.house.metrics.outcomes.values())
+
+    async def both() -> list[bool | None]:
+        return list(await asyncio.gather(wire.go_on(ended), wire.go_on(ended)))
+
+    assert set(wire.service.run(both())) <= {None, True}
+    assert sum(wire.service.house.metrics.outcomes.values()) == before + 1
+    shop.till.service.assert_books()
+
+
+def test_a_payment_that_is_open_elsewhere_is_asked_for_again(shop: Shop, wire: Wire) -> None:
+    begun = wire.begin()
+    page = opened(shop, begun)
+    wire.is_open = True
+    assert 'http-equiv="refresh"' in shop.answer(page).text
+    wire.is_open = False
+    with later(wire.service, minutes=3):
+        wire.service.run(wire.service.house.authenticator.tend(wire.merchant))
+    assert opened(shop, begun).goes == SUCCESS
 
 
 def test_nothing_of_a_waiting_payment_can_be_read(shop: Shop, wire: Wire) -> None:
