@@ -458,7 +458,9 @@ def authentications(shop: Shop) -> None:
     shop.risk("nothing to ask", enrol, wanted, REFERENCE)
 
     taken = payment_of("102.21", card=CHALLENGED, action_list=["VALIDATE_CONSUMER_AUTHENTICATION"])
-    shop.call("payment with the result", "create_payment", {**taken, "consumer_authentication_information": name})
+    with_result = {**taken, "consumer_authentication_information": name}
+    paid = shop.call("payment with the result", "create_payment", with_result)
+    shop.call("reversal of the first authenticated", "auth_reversal", reversal("102.21"), of=paid)
     wants: Json = {"consumer_authentication_information": {"return_url": "https://shop.example/back"}}
     request = payment_of("102.21", card=CHALLENGED, action_list=["CONSUMER_AUTHENTICATION"])
     shop.call("payment that asks", "create_payment", {**request, **wants})
@@ -467,9 +469,11 @@ def authentications(shop: Shop) -> None:
     name = {"authentication_transaction_id": told.get("authentication_transaction_id", "")}
     made = shop.call("payment that takes", "create_payment", {**taken, "consumer_authentication_information": name})
     shop.call("details of it", "get_transaction", of=made)
+    shop.call("reversal of the second authenticated", "auth_reversal", reversal("102.21"), of=made)
     brought: Json = {"cavv": "AAABCSIIAAAAAAACcwgAEMCoNh+=", "xid": "T1Y0OVcxMVJJdkI0WFlBcXptUzE=", "eci_raw": "05"}
     own = {**payment_of("102.21"), "consumer_authentication_information": brought}
-    shop.call("payment that brings its own", "create_payment", own)
+    paid = shop.call("payment that brings its own", "create_payment", own)
+    shop.call("reversal of the third authenticated", "auth_reversal", reversal("102.21"), of=paid)
 
 
 CHALLENGED: Final[Json] = {
