@@ -48,6 +48,7 @@ from kessai.payment.lifecycle import (
     conclude,
 )
 from kessai.payment.merchant import Merchant
+from kessai.payment.proof import Proof
 from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unavailable
 from kessai.storage.payments import Answer, Claim, Found, Payments
@@ -82,6 +83,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
 
     correlation: str = ""
     scenario: str | None = None
+    proof: Proof | None = None
+    """Of the cardholder's authentication, for the issuer."""
     claims: tuple[Claim, ...] = ()
     """What only one request may have: its idempotency key, its signature."""
     attach: Attach | None = None
@@ -302,6 +305,8 @@ class Gateway:
                 message = replace(message, agreement=prepared.agreement)
             if circumstances.scenario is not None:
                 message = replace(message, scenario=circumstances.scenario)
+            if circumstances.proof is not None:
+                message = replace(message, proof=circumstances.proof)
             if self.may_begin():
                 outcome = await self._send(merchant, message)
             else:  # this process was stopped for long, and somebody else may have given the exchange up

@@ -177,7 +177,7 @@ _SUCCESSES: Final = {
     "voids": {"VOIDED"},
 }
 _OTHERS: Final = {
-    "payments": {"DECLINED", "AUTHORIZED_PENDING_REVIEW", "AUTHORIZED_RISK_DECLINED"},
+    "payments": {"DECLINED", "AUTHORIZED_PENDING_REVIEW", "AUTHORIZED_RISK_DECLINED", "PENDING_AUTHENTICATION"},
     "captures": {"DECLINED"},
     "reversals": {"DECLINED"},
     "refunds": {"FAILED"},

@@ -191,7 +191,7 @@ def test_a_decline_gives_its_reason_and_no_approval(name: str, personality: str)
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_of_an_acquirer_can_be_asked_for(reason: Reason) -> None:
-    gateway_says_it = {Reason.AVS_FAILED, Reason.CVN_FAILED, Reason.TIMEOUT}
+    gateway_says_it = {Reason.AVS_FAILED, Reason.CVN_FAILED, Reason.TIMEOUT, Reason.AUTHENTICATION_FAILED}
     asked_for = {scenario.reason for scenario in SCENARIOS.values()}
     assert reason in asked_for | set(OF_ACCOUNTS.values()) | gateway_says_it
 

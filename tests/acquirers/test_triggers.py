@@ -154,7 +154,7 @@ def test_every_row_is_printed_once_with_its_condition() -> None:
     assert (
         "vpc",
         "authorize, sale",
-        "amount 4065.00; brand Mastercard",
+        "amount 4065.00; brand Mastercard; without flag authenticated",
         "declined, the cardholder must be authenticated first, response 65",
         "simulator",
         "card-present guide",

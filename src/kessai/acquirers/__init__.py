@@ -19,6 +19,7 @@ from kessai.payment.lifecycle import Operation, Outcome
 from kessai.payment.merchant import Terms
 from kessai.payment.money import Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.proof import Proof
 
 FACTS: Final[Mapping[str, str]] = {
     "approval_code": "the code by which the issuer approved (ISO 8583 DE 38)",
@@ -75,6 +76,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
     original_id: int | None = None
     is_repeat: bool = False
     """A marked repeat: the acquirer may have done this already and must not do it twice."""
+    proof: Proof | None = None
+    """What proves that the cardholder was authenticated; it lives for this exchange only."""
     scenario: str | None = None
     """An outcome asked for by name; only a simulator looks at it, only test merchants' requests carry one."""
 

@@ -26,6 +26,7 @@ from kessai.dialects.cybersource.stored import Supplied, Tokens, Wanted
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
+from kessai.edge.proving import Proving
 from kessai.outcomes import Attached
 from kessai.payment.agreement import Original
 from kessai.payment.authorize import Authorize
@@ -94,10 +95,11 @@ _NO_TOKENS: Final = Tokens()
 class Paying:
     """What the edge asks of the tokenizer."""
 
-    def __init__(self, tokenizer: Tokenizer, transients: Transients, originals: Originals) -> None:
+    def __init__(self, tokenizer: Tokenizer, transients: Transients, originals: Originals, proving: Proving) -> None:
         self._make = tokenizer
         self._transients = transients
         self._originals = originals
+        self.proving = proving
 
     async def look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
         """None for a request that neither names a token nor makes one. `by_network`: a network token may pay."""

@@ -1,7 +1,7 @@
 """Authorize: hold money on a card; a sale is an authorization with immediate capture; an increment adds to a hold.
 
-Pure. What the gateway can know without asking anybody (a number that cannot exist, an expired card, an approval given
-by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
+Pure. What the gateway can know without asking anybody (a number that cannot exist, an expired card, a cardholder who is
+not authenticated, an approval given by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
 """
 
 from datetime import datetime, timedelta
@@ -44,6 +44,7 @@ class Increment(Command, frozen=True, kw_only=True):
 
 INCREMENT_BRANDS: Final = frozenset({Brand.VISA, Brand.MASTERCARD, Brand.AMEX, Brand.DISCOVER})
 MAX_INCREMENTS: Final = 100
+_NOT_AUTHENTICATED: Final = frozenset({"authentication-failed", "authentication-missing"})
 
 
 def prepare(command: Authorize, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:
@@ -75,6 +76,9 @@ def _verdict(command: Authorize, merchant: Merchant, now: datetime) -> Outcome |
     # A card is good until its month has ended everywhere, UTC-12 last.
     if command.card.expiry is not None and command.card.expiry.is_past((now - timedelta(hours=12)).date()):
         return Declined(reason=Reason.EXPIRED_CARD)
+    if not command.flags.isdisjoint(_NOT_AUTHENTICATED):
+        is_failed = "authentication-failed" in command.flags
+        return Declined(reason=Reason.AUTHENTICATION_FAILED if is_failed else Reason.AUTHENTICATION_REQUIRED)
     if command.voice_approval:
         return Approved(amount=command.amount, facts={"approval_code": command.voice_approval})
     return None

@@ -79,6 +79,7 @@ class Reason(Word):
     PROCESSOR_ERROR = "processor-error"
     PIN_TRIES_EXCEEDED = "pin-tries-exceeded"
     AUTHENTICATION_REQUIRED = "authentication-required"
+    AUTHENTICATION_FAILED = "authentication-failed"
     DECLINED_CAPTURE_POSSIBLE = "declined-capture-possible"
     RISK_REVIEW = "risk-review"
     RISK_REJECT = "risk-reject"
@@ -124,6 +125,9 @@ class Refusal(Word):
     KEY_REUSED = "the key was used before for another request"
     REPEATED = "this signed request was sent before"
     TRANSIENT_SPENT = "the transient token was used before"
+    AUTHENTICATION_SPENT = "the authentication was used before"
+    AUTHENTICATION_UNKNOWN = "there is no such authentication of this merchant, or not any more"
+    AUTHENTICATION_OTHER = "the authentication was of another card, or does not cover the amount"
     TRANSIENT_UNKNOWN = "there is no such transient token of this merchant, or its time has passed"
 
 
@@ -217,6 +221,9 @@ FLAGS: Final[Mapping[str, str]] = {
     "bank-account": "a bank account pays or is paid: an eCheck, not a card",
     "verbal": "approved by voice; the code came with the request",
     "merchant-initiated": "the cardholder took no part",
+    "authenticated": "the issuer, or the network, vouches for the cardholder",
+    "authentication-failed": "the cardholder was not authenticated",
+    "authentication-missing": "the merchant is bound to 3-D Secure, and the cardholder was not asked",
     "capture-skipped": "the capture of a sale was not run",
     "by-gateway": "the gateway's own clean-up, not a merchant's request",
     "repeat": "sent again with the mark of a repeat",

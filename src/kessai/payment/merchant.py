@@ -43,6 +43,9 @@ class Terms:
     """Whether billing address members may be missing."""
     relaxed_expiry: bool = False
     """Whether the card's expiration date may be missing."""
+    three_d_secure: Literal["optional", "obligatory"] = "optional"
+    """Whether a payment of electronic commerce needs an authentication of its cardholder, as in Japan since 2025.
+    Obligatory: one that has none and is not exempt is declined before it is sent."""
     strict_options: bool = False
     """Whether every rule of the Japanese payment options refuses, not only the malformed and contradictory."""
     excess_decimals: Literal["truncate", "refuse"] = "truncate"

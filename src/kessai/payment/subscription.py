@@ -151,6 +151,7 @@ DECLINES: Final[Mapping[Reason, Result]] = {
     Reason.BLOCKED_BY_CARDHOLDER: Result.HARD,
     Reason.INVALID_ACCOUNT: Result.HARD,
     Reason.AUTHENTICATION_REQUIRED: Result.HARD,
+    Reason.AUTHENTICATION_FAILED: Result.HARD,
     Reason.RISK_REJECT: Result.HARD,
     Reason.WATCHLIST_MATCH: Result.HARD,
 }

@@ -10,6 +10,12 @@ from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
+from kessai.storage.authentications import (
+    AddAuthentication,
+    ChangeAuthentication,
+    EndAuthentication,
+    PurgeAuthentications,
+)
 from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
 from kessai.storage.flex import AddFlexKey, AddTransient, PurgeTransients
@@ -423,6 +429,10 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     AddFlexKey: Together("add_flex_key", _alone, _nothing),
     AddTransient: Together("add_transient", _alone, _nothing),
     PurgeTransients: Together("purge_transients", _alone, _nothing),
+    AddAuthentication: Together("add_authentication", _alone, _nothing),
+    ChangeAuthentication: Together("change_authentication", _alone, _done),
+    EndAuthentication: Together("end_authentication", _alone, _done),
+    PurgeAuthentications: Together("purge_authentications", _alone, _nothing),
     HoldMark: Together("hold_search_mark", _alone, _done),
     IndexRows: Together("index", _alone, _nothing),
     KeepSearch: Together("keep_search", _alone, _nothing),

@@ -16,6 +16,7 @@ from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Reason
 from kessai.payment.merchant import Terms
 from kessai.payment.options import CONTRACTS
+from kessai.payment.proof import ATTEMPTED, AUTHENTICATED
 from kessai.payment.word import Word
 
 _B, _R = Brand, Reason
@@ -275,6 +276,22 @@ CODES: Final[Mapping[str, Mapping[Reason, Mapping[str, str]]]] = {
     "jcn": _facts_of_refusals(4),
 }
 """Per personality and reason, the response code of a refusal, with its retry category where the processor tells it."""
+
+
+PROVEN: Final[Mapping[str, frozenset[Brand]]] = {
+    "sandbox": frozenset({Brand.VISA, Brand.AMEX}),
+    "vpc": frozenset({Brand.VISA, Brand.AMEX}),
+}
+"""Personality to the brands whose issuers say how they found a cardholder authentication value."""
+
+
+def proven(exchange: Exchange) -> Mapping[str, str]:
+    """What an issuer says of the authentication value of a payment: 2 for an authentication, 3 for an attempt."""
+    proof, card = exchange.proof, exchange.card
+    if proof is None or not proof.value or card is None or card.brand not in PROVEN.get(exchange.personality, ()):
+        return {}
+    code = "2" if proof.eci in AUTHENTICATED else "3" if proof.eci in ATTEMPTED else "0"
+    return {"cavv_code": code, "cavv_raw": code}
 
 
 def facts(exchange: Exchange, message: Message, next_slip: Callable[[], str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kessai.acquirers import Exchange
-from kessai.acquirers.simulator.personalities import APPROVAL_OF, CODES, Message, facts
+from kessai.acquirers.simulator.personalities import APPROVAL_OF, CODES, Message, facts, proven
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import Money
 from kessai.payment.word import Word
@@ -267,6 +267,8 @@ def outcome(
             if scenario.ending is Ending.APPROVED_IN_PART:
                 amount = approved or amount.of((amount.minor + 1) // 2)
                 said["balance"] = str(amount.of(0))
+            if exchange.proof is not None:
+                said.update(proven(exchange))
             _override(said, scenario.facts, overrides)
             return Approved(amount=amount, facts=said, review=scenario.reason)
         case Ending.DECLINED:

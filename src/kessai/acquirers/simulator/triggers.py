@@ -95,6 +95,7 @@ def _authenticate(amount: str, code: str, brands: frozenset[Brand]) -> Trigger:
         personality="vpc",
         amount=amount,
         brands=brands,
+        without=frozenset({"authenticated"}),
         scenario="authentication-required",
         facts={"response_code": code},
         says=f"declined, the cardholder must be authenticated first, response {code}",

@@ -22,6 +22,7 @@ from kessai.payment.card import AccountNumber, Brand, Card, Expiry, Pan, Securit
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Currency, Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.proof import Proof
 
 LONGEST_FRAME: Final = 8_192
 """Bytes that a message may have; a length beyond it is garbage."""
@@ -113,6 +114,7 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     agreement: Agreement | None = None
     original: Facts | None = None
     original_transaction: Id | None = None
+    proof: Proof | None = None
     scenario: Text | None = None
 
 
@@ -213,6 +215,7 @@ def request_of(exchange: Exchange) -> Request:
         agreement=exchange.agreement,
         original=dict(exchange.original) if exchange.original is not None else None,
         original_transaction=exchange.original_id,
+        proof=exchange.proof,
         scenario=exchange.scenario,
     )
 
@@ -278,6 +281,7 @@ def exchange_of(request: Request) -> Exchange:
         original=request.original,
         original_id=request.original_transaction,
         is_repeat=request.mti == MESSAGE_TYPES[request.operation][1],
+        proof=request.proof,
         scenario=request.scenario,
     )
 

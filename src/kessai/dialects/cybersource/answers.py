@@ -123,6 +123,8 @@ def encode(payment: Payment, transaction: Transaction, echo: Echo) -> tuple[int,
     body = _BODIES[transaction.operation](payment, transaction, echo)
     if echo.tokens is not None or echo.made:
         _add_tokens(body, echo)
+    if echo.authentication is not None:
+        _insert(body, "consumerAuthenticationInformation", echo.authentication)
     return 201, _encode(body)
 
 

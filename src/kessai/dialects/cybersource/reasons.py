@@ -56,10 +56,21 @@ _GENERAL: Final = "Decline - General decline of the card. No other information p
 _INACTIVE: Final = "Decline - Inactive card or card not authorized for card-not-present transactions."
 _NEGATIVE: Final = "Decline - The customer matched an entry on the processor's negative file."
 
+_NOT_AUTHENTICATED: Final = "Encountered a Payer Authentication problem. Payer could not be authenticated."
+
 
 def _declined(reason: str, numeric: int, message: str) -> Word:
     return Word(201, "DECLINED", reason, numeric, message)
 
+
+AUTHENTICATION_PENDING: Final = Word(
+    201,
+    "PENDING_AUTHENTICATION",
+    "CONSUMER_AUTHENTICATION_REQUIRED",
+    475,
+    "The cardholder is enrolled in Payer Authentication. Please authenticate the cardholder before continuing with the "
+    "transaction.",
+)
 
 DECLINES: Final[Mapping[Reason, Word]] = {
     Reason.ISSUER_REFERRAL: _declined("CONTACT_PROCESSOR", 201, _CALL),
@@ -91,6 +102,7 @@ DECLINES: Final[Mapping[Reason, Word]] = {
     Reason.AUTHENTICATION_REQUIRED: _declined(
         "CUSTOMER_AUTHENTICATION_REQUIRED", 478, "Decline - The issuing bank asks for cardholder authentication."
     ),
+    Reason.AUTHENTICATION_FAILED: _declined("CONSUMER_AUTHENTICATION_FAILED", 476, _NOT_AUTHENTICATED),
     Reason.DECLINED_CAPTURE_POSSIBLE: _declined(
         "AUTH_DECLINE_CAPTURE_POSSIBLE",
         203,
@@ -217,6 +229,9 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
     ),
     Refusal.TRANSIENT_SPENT: INVALID_DATA,
     Refusal.TRANSIENT_UNKNOWN: INVALID_DATA,
+    Refusal.AUTHENTICATION_SPENT: INVALID_DATA,
+    Refusal.AUTHENTICATION_UNKNOWN: INVALID_DATA,
+    Refusal.AUTHENTICATION_OTHER: INVALID_DATA,
     Refusal.KEY_REUSED: Word(
         400,
         "INVALID_REQUEST",

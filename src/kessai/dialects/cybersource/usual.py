@@ -25,6 +25,7 @@ Document = Any
 
 WALKED: Final = (
     "tokenInformation",
+    "consumerAuthenticationInformation",
     "paymentInformation.legacyToken",
     "paymentInformation.tokenizedCard",
     "paymentInformation.bank",
