@@ -44,6 +44,7 @@ from kessai.rotation import Rotation
 from kessai.searches import Searches, describe
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
+from kessai.storage.originals import Originals
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
