@@ -1,6 +1,7 @@
 """What is measured: a gateway as an operator would start it, on one of the engines, and the no-op beside it."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn, Protocol
 
 from bench import processes
-from bench.load import MERCHANT, Stored
+from bench.load import MERCHANT, Signer, Stored, Token
 from bench.processes import Failed
 from kessai import ids
 from kessai.dialects.cybersource.auth import SharedSecret
@@ -98,6 +99,31 @@ def idling(core: int | None, log: Path) -> Iterator[Gateway]:
         yield Gateway(address=f"127.0.0.1:{port}", pid=process.pid, core=core)
     finally:
         processes.stop(process)
+
+
+def store_cards(gateway: Gateway, signer: Signer, many: int) -> list[Token]:
+    """Cards that were stored by payments, each with a customer of its own."""
+    host, _, port = gateway.address.rpartition(":")
+    cards = []
+    with socket.create_connection((host, int(port))) as connection, connection.makefile("rb") as answers:
+        for number in range(many):
+            connection.sendall(signer.storing(completed(f"411111{number:09d}")))
+            status, length = answers.readline(), 0
+            while (line := answers.readline()) not in (b"\r\n", b""):
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            body = json.loads(answers.read(length))
+            if b" 201 " not in status or "tokenInformation" not in body:
+                raise Failed(f"a card was not stored: {body}")
+            made = {name: token["id"] for name, token in body["tokenInformation"].items() if isinstance(token, dict)}
+            cards.append(Token(made["customer"], made["paymentInstrument"], made["instrumentIdentifier"]))
+    return cards
+
+
+def completed(digits: str) -> str:
+    """Digits with the one that makes a card number of them (ISO/IEC 7812-1, annex B)."""
+    doubled = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits))]
+    return digits + str(-sum(value - 9 if value > 9 else value for value in doubled) % 10)
 
 
 def authorized(rows: Rows, after: int) -> int:

@@ -15,7 +15,7 @@ from bench import gateway as gateways
 from bench import measure
 from bench.fill import fill
 from bench.gateway import SERVER_CORE, Gateway, Rows
-from bench.load import Signer
+from bench.load import Signer, Token
 from bench.measure import Figures
 from bench.processes import Failed
 from bench.report import Remark, Row
@@ -25,12 +25,17 @@ AUTHORIZE: Final = "(b) authorize"
 CAPTURE: Final = "(c) authorize + capture"
 LOOKUP: Final = "(d) look up"
 SEARCH: Final = "(s) search"
-KINDS: Final = "abcds"
+STORED_CARD: Final = "(t) authorize by token"
+KINDS: Final = "abcdst"
 
 _WARM_UP_S: Final = 1
 _FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0, "s": 8_000.0}
 """More a second than one worker could answer: what a warm-up is given."""
 
+_CARDS: Final = 1_000
+"""Stored cards that (t) pays with."""
+_ROUNDS: Final = 3
+"""How often (t) and (b) take turns: what the machine does meanwhile goes into both, and the best of each counts."""
 _LONGEST_INDEXING_S: Final = 600
 _LOOKED_UP: Final = 20_000
 """Payments that lookups are spread over."""
@@ -97,6 +102,11 @@ class Run:
                     self._noop(idle, gateway, connections)
                 self._authorize(gateway, connections)
         self._size()
+        if "t" in wish.kinds:
+            with self._serving() as gateway:
+                cards = gateways.store_cards(gateway, self._signer(gateway), _CARDS)
+                for connections in wish.connections:
+                    self._by_token(gateway, connections, cards)
         if set("cds") & set(wish.kinds):
             with self._serving() as gateway:
                 for connections in wish.connections:
@@ -140,6 +150,19 @@ class Run:
         figures = self._measure(gateway, lambda _: signer.authorizations(), rate, connections)
         self._expect(gateways.authorized(self._setup.rows, before), figures.requests)
         self._add(self._setup.engine, AUTHORIZE, connections, stored, figures, booked=booked)
+
+    def _by_token(self, gateway: Gateway, connections: int, cards: Sequence[Token]) -> None:
+        signer = self._signer(gateway)
+        rate = self._rate("b", gateway, lambda _: signer.by_token(cards), connections)
+        by_token, by_number = [], []
+        for _ in range(_ROUNDS):
+            by_number.append(self._measure(gateway, lambda _: signer.authorizations(), rate * 1.3, connections))
+            by_token.append(self._measure(gateway, lambda _: signer.by_token(cards), rate, connections))
+        best, by_number_us = min(by_token, key=_cpu), min(map(_cpu, by_number))
+        self._add(self._setup.engine, STORED_CARD, connections, 0, best)
+        name = f"CPU of a payment by token to one by number, {self._setup.engine}, {connections} connections"
+        most = 1.15 if connections == 64 else None
+        self._found.remarks.append(Remark(name, best.cpu_us / by_number_us, at_most=most))
 
     def _capture(self, gateway: Gateway, connections: int) -> None:
         signer = self._signer(gateway)
@@ -258,3 +281,7 @@ class Run:
             return
         with gateways.idling(SERVER_CORE, self._wish.work / "noop.log") as idle:
             yield idle
+
+
+def _cpu(figures: Figures) -> float:
+    return figures.cpu_us

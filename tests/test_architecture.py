@@ -31,12 +31,13 @@ ROOMS: Final[Mapping[str, str]] = {
     "log": "payment",
     "known_answers": "vault",
     "acquirers": "log, payment",
-    "dialects": "ids, payment, tokens",
+    "dialects": "authentication, ids, payment, tokens",
     "tokens": "payment",
+    "authentication": "payment",
     "storage": "ledger, payment, tokens",
     "tokenizer": "payment, storage, tokens, vault",
     "server": "tls",
-    "sandbox": "acquirers, payment, storage",
+    "sandbox": "acquirers, authentication, payment, storage",
     "books": "ledger, payment, storage",
     "verify": "acquirers, books, payment, storage",
     "health": "ids, log, metrics, payment, storage, vault",
@@ -51,12 +52,15 @@ ROOMS: Final[Mapping[str, str]] = {
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
     "transients": "claims, dialects, ids, payment, storage, vault",
-    "edge": "accounts, claims, dialects, envelopes, gateway, ids, limits, log, metrics, outcomes, payment, "
-    "sandbox, storage, tokenizer, tokens, transients",
+    "authenticator": "authentication, claims, ids, log, payment, storage, transients, vault",
+    "edge": "accounts, authentication, authenticator, claims, dialects, envelopes, gateway, ids, limits, log, "
+    "metrics, outcomes, payment, sandbox, storage, tokenizer, tokens, transients",
     "networks": "log, payment, storage, tokenizer, tokens",
     "tms": "accounts, claims, dialects, edge, envelopes, ids, log, metrics, payment, storage, tokenizer, tokens, "
     "transients",
     "flex": "accounts, dialects, edge, limits, log, metrics, transients",
+    "risk": "accounts, authenticator, dialects, edge, ids, log, payment, sandbox",
+    "checkout": "authentication, authenticator, dialects, edge, limits",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
@@ -65,11 +69,11 @@ ROOMS: Final[Mapping[str, str]] = {
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "s2s": "accounts, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, outcomes, payment, sandbox, "
     "storage, tokenizer, tokens",
-    "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
-    "limits, log, metrics, moving, networks, payment, rotation, s2s, searches, storage, tms, tokenizer, transients, "
-    "vault",
+    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
+    "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, s2s, searches, storage, "
+    "tms, tokenizer, transients, vault",
     "transfers": "accounts, app, log, moving, parcels",
-    "story": "accounts, app, dialects, ids, ledger, payment",
+    "story": "accounts, app, dialects, ids, ledger, payment, tokens",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
     "transfers, verify",
 }
@@ -92,6 +96,8 @@ PACKAGES: Final[Mapping[str, str]] = {
     "accounts": "msgspec",
     "backup": "apsw",
     "acquirers": "msgspec",
+    "authentication": "msgspec",
+    "authenticator": "joserfc, msgspec",
     "dialects": "cryptography, joserfc, msgspec",
     "billing": "msgspec",
     "clock": "msgspec",
@@ -122,7 +128,7 @@ PACKAGES: Final[Mapping[str, str]] = {
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""
 
-PURE: Final = ("payment", "tokens", "ledger", "dialects", "acquirers")
+PURE: Final = ("payment", "tokens", "authentication", "ledger", "dialects", "acquirers")
 """Rooms without I/O, clock or randomness. Of `acquirers` this holds for everything but the modules of `SHELL`."""
 
 SHELL: Final = (".link", ".journal", ".process", ".remote")

@@ -417,6 +417,32 @@ def test_a_payment_is_shown_with_its_whole_story(served: Gateway) -> None:
     assert PAN not in shown + json.dumps(story)
 
 
+def test_a_charge_without_the_cardholder_is_shown_with_what_an_issuer_would_mind(served: Gateway) -> None:
+    transaction = {"reason": "3", "previousTransactionId": "9" * 15}
+    initiator = {"type": "merchant", "storedCredentialUsed": True, "merchantInitiatedTransaction": transaction}
+    body = payment() | {"processingInformation": {"authorizationOptions": {"initiator": initiator}}}
+    paid = served.pay(body | {"installmentInformation": {"sequence": 2, "totalCount": 12}})
+    (shown,) = document(served.folder, "payment", "show", paid)["transactions"]
+    assert shown["exchange"]["sent"]["agreement"] == {
+        "entry_mode": "10",
+        "condition": "59",
+        "initiator": "merchant",
+        "uses_kept_card": "true",
+        "occasion": "reauthorization",
+        "message_reason": "3903",
+        "network_transaction_id": "9" * 15,
+        "installment_sequence": "2",
+        "installment_total_count": "12",
+    }
+    (minded,) = shown["warnings"]
+    assert minded.endswith(
+        "previousTransactionID: no stored payment of this card has this id; a live issuer may decline this"
+    )
+    printed = "".join(done(served.folder, "payment", "show", paid).split())
+    for text in ("warnings", minded, "reauthorization", "entry_mode"):
+        assert "".join(text.split()) in printed
+
+
 def test_a_call_prints_one_json_document(served: Gateway) -> None:
     body = json.dumps(payment())
     sent = document(served.folder, "call", "POST", "/pts/v2/payments", "--body", "-", stdin=body)

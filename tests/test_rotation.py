@@ -17,7 +17,9 @@ import pytest
 from kessai import keys, rotation
 from kessai.app import House
 from kessai.payment.capture import Capture
+from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import Status, Transaction
+from kessai.payment.refund import Refund
 from kessai.rotation import Pass, Step
 from kessai.storage import database, readiness, sqlite
 from kessai.storage.database import Unavailable
@@ -29,6 +31,7 @@ from tests import postgres
 from tests.commands import COMMAND, ENVIRONMENT, document, gateway, in_turn
 from tests.conftest import on_both_engines
 from tests.houses import VISA, Till, by_hand, opened, usd
+from tests.payment.histories import ACCOUNT
 
 KEK = "5b" * 32
 SHOP = "kessai_sandbox"
@@ -200,6 +203,25 @@ def test_one_merchant_turns_and_the_others_do_not(tmp_path: Path) -> None:
             }
             assert [name for name in before if before[name] != after[name]] == [SHOP]
             assert house.vault.fingerprint(SHOP, VISA.pan) == finger
+
+    asyncio.run(main())
+
+
+@on_both_engines
+def test_bank_accounts_turn_with_the_cards(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            till = Till(house)
+            paid = await till.do(Echeck(amount=usd(5_000), account=ACCOUNT))
+            assert isinstance(paid, Transaction)
+            [(row, before)] = await stored(house)
+            await turn(house, await house.rotation().begin([SHOP]))
+            [(_, after)] = await stored(house)
+            assert (row, key_of(before) != key_of(after)) == (paid.id, True)
+            assert house.vault.open_account(SHOP, row, after) == ACCOUNT
+            refund = await till.do(Refund(target=paid.id, amount=usd(5_000)))
+            assert isinstance(refund, Transaction)
+            assert refund.status is Status.APPROVED
 
     asyncio.run(main())
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from kessai import known_answers
 from kessai.known_answers import self_test
-from kessai.payment.card import Card, Expiry, Pan, Secret, SecurityCode
+from kessai.payment.bank import AccountType, BankAccount
+from kessai.payment.card import AccountNumber, Card, Expiry, Pan, Secret, SecurityCode
 from kessai.vault import (
     SEALS_PER_KEY,
     CannotOpen,
@@ -31,6 +32,7 @@ RAW = bytes(range(32))
 DIGITS = "4111111111111111"
 PAN = Pan(DIGITS)
 EXPIRY = Expiry(2031, 12)
+ACCOUNT = BankAccount(number=AccountNumber("4100271828"), routing_number="071923284", type=AccountType.SAVINGS)
 RING = Vault(KeyEncryptionKey(RAW))
 SHOP = RING.create_keys("shop")
 OTHER = RING.create_keys("other")
@@ -97,6 +99,19 @@ def test_a_security_code_cannot_be_sealed(seal: Callable[[Secret], object], code
     with pytest.raises(TypeError) as refused:
         seal(code)
     assert "737" not in str(refused.value)
+
+
+def test_an_account_opens_as_it_was_sealed_and_is_no_card() -> None:
+    sealed = RING.seal_account("shop", 7, ACCOUNT)
+    assert RING.open_account("shop", 7, sealed) == ACCOUNT
+    assert b"4100271828" not in sealed
+    for merchant, row in (("other", 7), ("shop", 8)):
+        with pytest.raises(CannotOpen):
+            RING.open_account(merchant, row, sealed)
+    with pytest.raises(CannotOpen):
+        RING.open_card("shop", 7, sealed)
+    with pytest.raises(CannotOpen):
+        RING.open_account("shop", 7, RING.seal_card("shop", 7, PAN, EXPIRY))
 
 
 def test_an_opened_card_has_no_security_code() -> None:

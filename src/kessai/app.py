@@ -16,12 +16,15 @@ from typing import Final
 
 from kessai import acquirers, config, known_answers, vault
 from kessai.accounts import Accounts, Refused
+from kessai.authenticator import Authenticator
 from kessai.billing import cards
 from kessai.billing.service import Billing
+from kessai.checkout.service import Checkout
 from kessai.clock import Clocks
 from kessai.config import Settings
 from kessai.edge import Edge
 from kessai.edge.paying import Paying
+from kessai.edge.proving import Proving
 from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
@@ -36,6 +39,7 @@ from kessai.metrics import Metrics
 from kessai.moving import Mover
 from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
+from kessai.risk.service import Risk
 from kessai.rotation import Rotation
 from kessai.s2s.cards import Cards as StoredCards
 from kessai.s2s.paying import Paying as Purchasing
@@ -45,6 +49,7 @@ from kessai.s2s.subscribing import Subscribing
 from kessai.searches import Searches, describe
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
+from kessai.storage.originals import Originals
 from kessai.storage.payments import Payments
 from kessai.storage.postgres import Postgres
 from kessai.storage.sqlite import Sqlite
@@ -94,6 +99,7 @@ class House:
     gateway: Gateway
     tokenizer: Tokenizer
     transients: Transients
+    authenticator: Authenticator
     worker: Worker
     health: Health
     metrics: Metrics
@@ -111,6 +117,8 @@ class House:
             failures_burst=self.settings.failures_burst,
             proxies=self.settings.trusted_proxies,
         )
+        proving = Proving(self.authenticator, self.gateway.new_id, self.clock, self.settings.public_url)
+        paying = Paying(self.tokenizer, self.transients, Originals(self.gateway.database), proving)
         return Edge(
             self.accounts,
             self.gateway,
@@ -120,7 +128,7 @@ class House:
             metrics=self.metrics,
             refuses_new_payments=self.health.refuses_new_payments,
             limits=limits,
-            paying=Paying(self.tokenizer, self.transients),
+            paying=paying,
             services=(
                 TokenService(
                     self.tokenizer, self.transients, self.metrics, self.health.refuses_new_payments, self.worker.wake
@@ -134,6 +142,8 @@ class House:
                     refuses_new=self.health.refuses_new_payments,
                 ),
                 Searches(self.gateway),
+                Risk(self.authenticator, paying, self.gateway.new_id, self.health.refuses_new_payments),
+                Checkout(self.authenticator, limits),
                 self.billing,
                 self.clocks,
                 self._server_to_server(limits),
@@ -276,6 +286,15 @@ async def _furnish(
         may_begin=source.may_begin,
     )
     transients = Transients(database=database, vault=ring, new_id=source.next, clock=clock, sealed=accounts.keys.sealed)
+    authenticator = Authenticator(
+        database=database,
+        vault=ring,
+        keys=transients.keys,
+        merchant_of=lambda name: account.merchant if (account := accounts.find(name)) is not None else None,
+        new_id=source.next,
+        clock=clock,
+        sealed=accounts.keys.sealed,
+    )
     accounts.welcome = partial(seeds.plant, tokenizer, database)
     for name in SANDBOX:
         account = accounts.find(name)
@@ -316,7 +335,13 @@ async def _furnish(
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
     worker.charge = charge
-    worker.tend = Networks(tokenizer).tend
+    networks = Networks(tokenizer)
+
+    async def tend(merchant: Merchant) -> None:
+        await networks.tend(merchant)
+        await authenticator.tend(merchant)
+
+    worker.tend = tend
     return House(
         folder=folder,
         settings=settings,
@@ -327,6 +352,7 @@ async def _furnish(
         gateway=gateway,
         tokenizer=tokenizer,
         transients=transients,
+        authenticator=authenticator,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
         worker=worker,

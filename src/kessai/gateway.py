@@ -28,7 +28,8 @@ from kessai.ledger import entries, is_balanced
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.outcomes import Attach, Encode, Outcomes, OutcomeUnknown, log_outcome
-from kessai.payment import authorize, capture, credit, refund, reverse, void
+from kessai.payment import authorize, capture, credit, echeck, refund, reverse, void
+from kessai.payment.bank import FLAG, BankAccount
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import (
     Approved,
@@ -47,6 +48,7 @@ from kessai.payment.lifecycle import (
     conclude,
 )
 from kessai.payment.merchant import Merchant
+from kessai.payment.proof import Proof
 from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unavailable
 from kessai.storage.payments import Answer, Claim, Found, Payments
@@ -58,6 +60,11 @@ CLEAN_UP: Final = "clean-up"
 MOST_RACES: Final = 32
 """How often a command that loses commit 1 starts again before it is told to come back later."""
 
+Instrument = Card | BankAccount
+"""What pays, or is paid."""
+_BY_CARD: Final = (authorize.Authorize, credit.Credit)
+_BEGINNERS: Final = (*_BY_CARD, echeck.Echeck)
+"""Commands that begin a payment."""
 _FOLLOWERS: Final[Mapping[type[Command], Callable[..., Prepared | Refusal]]] = {
     authorize.Increment: authorize.prepare_increment,
     capture.Capture: capture.prepare,
@@ -76,6 +83,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
 
     correlation: str = ""
     scenario: str | None = None
+    proof: Proof | None = None
+    """Of the cardholder's authentication, for the issuer."""
     claims: tuple[Claim, ...] = ()
     """What only one request may have: its idempotency key, its signature."""
     attach: Attach | None = None
@@ -143,9 +152,7 @@ class Gateway:
                 return begun
             self.under_way.add(transaction.id)
             try:
-                return await self._exchange(
-                    merchant, payment, prepared.verdict, transaction, card, circumstances, encode
-                )
+                return await self._exchange(merchant, payment, prepared, transaction, card, circumstances, encode)
             except DatabaseError as error:  # an exchange may have taken place
                 raise OutcomeUnknown from error
             finally:
@@ -165,7 +172,7 @@ class Gateway:
 
     async def _load(self, merchant: Merchant, command: Command) -> Found | Refusal | None:
         """The payment that a command acts upon; None for one that begins a payment."""
-        if isinstance(command, authorize.Authorize | credit.Credit):
+        if isinstance(command, _BEGINNERS):
             return None
         if command.target is None:
             return Refusal.NOT_FOUND
@@ -182,18 +189,24 @@ class Gateway:
             return authorize.prepare(command, merchant, now, new_id)
         if isinstance(command, credit.Credit):
             return credit.prepare(command, merchant, now, new_id)
+        if isinstance(command, echeck.Echeck):
+            return echeck.prepare(command, merchant, now, new_id)
         assert found is not None
         return _FOLLOWERS[type(command)](found.payment, command, merchant, now, new_id)
 
     def _intent(
         self, merchant: Merchant, found: Found | None, command: Command, prepared: Prepared, now: datetime
-    ) -> tuple[Payment, Transaction, Card | None]:
-        """The payment and transaction that commit 1 writes, and the card for the exchange."""
+    ) -> tuple[Payment, Transaction, Instrument | None]:
+        """The payment and transaction that commit 1 writes, and the card or account for the exchange."""
         stan, rrn = ("", "") if prepared.verdict is not None else self.links[merchant.personality].trace(now)
         transaction = replace(prepared.transaction, stan=stan, rrn=rrn)
         if found is not None:
-            return found.payment, transaction, self._card(found)
-        assert isinstance(command, authorize.Authorize | credit.Credit)
+            if FLAG in found.payment.root.flags:
+                transaction = replace(transaction, flags=transaction.flags | {FLAG})
+            return found.payment, transaction, self._instrument(found)
+        if isinstance(command, echeck.Echeck):
+            return echeck.payment_of(merchant.id, command, transaction), transaction, command.account
+        assert isinstance(command, _BY_CARD)
         card = command.card
         lapses = now + timedelta(days=merchant.terms.authorization_days)
         payment = Payment(
@@ -208,10 +221,12 @@ class Gateway:
         )
         return payment, transaction, card
 
-    def _card(self, found: Found) -> Card | None:
+    def _instrument(self, found: Found) -> Instrument | None:
         if found.card is None:
             return None
         payment = found.payment
+        if FLAG in payment.root.flags:
+            return self.vault.open_account(payment.merchant_id, payment.id, found.card)
         return replace(self.vault.open_card(payment.merchant_id, payment.id, found.card), brand=payment.brand)
 
     async def _begin(
@@ -219,7 +234,7 @@ class Gateway:
         merchant: Merchant,
         payment: Payment,
         transaction: Transaction,
-        card: Card | None,
+        card: Instrument | None,
         circumstances: Circumstances,
     ) -> Conflict | Answer | Refusal | None:
         """Commit 1. None: begun."""
@@ -260,7 +275,12 @@ class Gateway:
                 await self.database.write(Finish(merchant_id=merchant.id, transaction=failed))
             raise
 
-    def _seal(self, merchant: Merchant, payment: Payment, card: Card) -> SealedCard:
+    def _seal(self, merchant: Merchant, payment: Payment, card: Instrument) -> SealedCard:
+        if isinstance(card, BankAccount):
+            return SealedCard(
+                self.vault.seal_account(merchant.id, payment.id, card),
+                self.vault.fingerprint_of_account(merchant.id, card.number, card.routing_number),
+            )
         return SealedCard(
             self.vault.seal_card(merchant.id, payment.id, card.pan, card.expiry),
             self.vault.fingerprint(merchant.id, card.pan),
@@ -272,17 +292,21 @@ class Gateway:
         self,
         merchant: Merchant,
         payment: Payment,
-        verdict: Outcome | None,
+        prepared: Prepared,
         transaction: Transaction,
-        card: Card | None,
+        card: Instrument | None,
         circumstances: Circumstances,
         encode: Encode,
     ) -> Answer:
-        outcome = verdict
+        outcome = prepared.verdict
         if outcome is None:
             message = self._message(merchant, payment, transaction, card)
+            if prepared.agreement is not None:
+                message = replace(message, agreement=prepared.agreement)
             if circumstances.scenario is not None:
                 message = replace(message, scenario=circumstances.scenario)
+            if circumstances.proof is not None:
+                message = replace(message, proof=circumstances.proof)
             if self.may_begin():
                 outcome = await self._send(merchant, message)
             else:  # this process was stopped for long, and somebody else may have given the exchange up
@@ -290,8 +314,13 @@ class Gateway:
             await sleep(0)
         return await self._conclude(merchant, payment, transaction, outcome, encode, circumstances.attach)
 
-    def _message(self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Card | None) -> Exchange:
+    def _message(
+        self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Instrument | None
+    ) -> Exchange:
         original = payment.find(transaction.target) if transaction.target is not None else None
+        account = None
+        if isinstance(card, BankAccount):
+            card, account = None, card
         return Exchange(
             merchant_id=merchant.id,
             personality=merchant.personality,
@@ -302,6 +331,7 @@ class Gateway:
             rrn=transaction.rrn,
             sent_at=transaction.requested_at,
             card=card,
+            account=account,
             option=printed(transaction.option) if transaction.option else None,
             flags=transaction.flags,
             original={**original.facts, "stan": original.stan, "rrn": original.rrn} if original else None,
@@ -411,7 +441,7 @@ class Gateway:
 
     async def repeat(self, merchant: Merchant, found: Found, transaction: Transaction) -> bool:
         """Send an unknown transaction again, marked as a repeat, and settle it by the answer. False: still unknown."""
-        message = self._message(merchant, found.payment, transaction, self._card(found))
+        message = self._message(merchant, found.payment, transaction, self._instrument(found))
         outcome = await self._send(merchant, replace(message, is_repeat=True))
         return await self.settle(merchant, found.payment, transaction, outcome)
 
@@ -420,7 +450,7 @@ class Gateway:
 
         `undoing` is the id that this reversal keeps over all its tries, so that the acquirer does it once.
         """
-        message = self._message(merchant, found.payment, transaction, self._card(found))
+        message = self._message(merchant, found.payment, transaction, self._instrument(found))
         reversal = replace(
             message,
             transaction_id=undoing,

@@ -90,7 +90,10 @@ class Networks:
             return None  # renewed already, with another payment instrument of the same card
         token = await self._tokens.network_token_of(merchant.id, instrument.id)
         number = await self._another(merchant, instrument.id, card) if notice is Notice.REPLACED else None
-        changes = updates.update(instrument, referring, token, month, notice, number)
+        told = updates.update(instrument, referring, token, month, notice, number)
+        changes = updates.noted(told, instrument, month, notice)
+        if changes is None:
+            return None
         tries.append(notice)
         return Decided(changes, _NOTHING_TOLD)
 

@@ -40,8 +40,12 @@ async def once(
             ours.append((claim, identifier))
             continue
         kept = await rows.kept(merchant_id, claim.key)
-        if kept is None:  # its request did nothing, a moment ago
-            raise Busy
+        if kept is None:
+            holder = await rows.claimed_by(merchant_id, claim.key)
+            if holder is None or holder < claim.since:  # its request did nothing, a moment ago
+                raise Busy
+            told = claim.taken or claim.other  # it is of another family
+            break
         if claim.taken is not None or kept.request != claim.request:
             told = claim.taken or claim.other
         elif kept.answer is not None:

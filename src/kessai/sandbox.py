@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from kessai.acquirers.simulator.scenarios import SCENARIOS
+from kessai.authentication import issuer
 from kessai.payment.lifecycle import Operation
 from kessai.payment.merchant import Merchant
 from kessai.payment.plan import Unit, plus
@@ -19,6 +20,7 @@ from kessai.storage.database import Database
 from kessai.storage.merchants import MoveClock
 
 HEADER: Final = "kessai-scenario"
+AUTHENTICATION_HEADER: Final = "kessai-authentication"
 MOST_AHEAD: Final = timedelta(days=36_525)
 """How far a clock may be moved in all: a hundred years."""
 STEPS: Final[Mapping[str, str]] = {
@@ -50,6 +52,15 @@ def scenario(merchant: Merchant, operation: Operation, name: str | None) -> str 
     if operation not in found.operations:
         return NoSuchScenario(f"the scenario {found.name} is for {', '.join(_names(found.operations))}")
     return found.name
+
+
+def issuer_scenario(merchant: Merchant, name: str | None) -> str | NoSuchScenario | None:
+    """The scenario of an authentication by its issuer; None where none is asked for, or where the merchant is live."""
+    if name is None or not merchant.is_test:
+        return None
+    if name not in issuer.SCENARIOS:
+        return NoSuchScenario(f"there is no such scenario; there are: {', '.join(issuer.SCENARIOS)}")
+    return name
 
 
 def _names(operations: frozenset[Operation]) -> list[str]:

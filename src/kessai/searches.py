@@ -13,7 +13,7 @@ import msgspec
 
 from kessai.accounts import Account
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import details, searchable, searches
+from kessai.dialects.cybersource import details, emv, searchable, searches
 from kessai.dialects.cybersource.searches import Summary, Wish, Wrong
 from kessai.dialects.document import Malformed, parse
 from kessai.edge import EXPLANATION, MOST_EXPLAINED, Handler
@@ -29,6 +29,7 @@ AT_A_TIME: Final = 2
 TOGETHER: Final = 25
 """Summaries that are made before others have their turn."""
 _STEPS: Final = tuple(searches.PATH.strip("/").split("/"))
+_EMV_TAGS: Final = tuple(emv.PATH.strip("/").split("/"))
 
 
 def describe(found: Indexable) -> Facets | None:
@@ -54,7 +55,22 @@ class Searches:
             return Handler("search", self._create) if method == "POST" else frozenset({"POST"})
         if len(steps) == len(_STEPS) + 1 and steps[:-1] == _STEPS and steps[-1]:
             return Handler("search_read", self._read) if method == "GET" else frozenset({"GET"})
+        if steps == _EMV_TAGS:
+            answers = {"GET": Handler("emv_tags", _dictionary), "POST": Handler("emv_parse", self._parse)}
+            return answers.get(method) or frozenset(answers)
         return frozenset()
+
+    async def _parse(self, account: Account, request: HttpRequest) -> HttpResponse:
+        """EMV data taken apart; nothing of it is kept or logged."""
+        now = self._gateway.clock()
+        document = parse(request.body)
+        if isinstance(document, Malformed):
+            return _refused(account, Wrong((("emvDetailsList", False),), document.reason), now)
+        answer = emv.parsed(document)
+        if isinstance(answer, emv.Wrong):
+            why = f"{answer.path}: {answer.why}"
+            return _refused(account, Wrong(((answer.path, answer.is_missing),), why), now)
+        return HttpResponse(200, answer)
 
     async def _create(self, account: Account, request: HttpRequest) -> HttpResponse:
         now = self._gateway.clock()
@@ -111,6 +127,10 @@ class Searches:
 
     def _fingerprint(self, account: Account) -> Callable[[str], str]:
         return lambda number: self._gateway.vault.fingerprint(account.merchant.id, Pan(number)).hex()
+
+
+async def _dictionary(_account: Account, _request: HttpRequest) -> HttpResponse:
+    return HttpResponse(200, emv.dictionary())
 
 
 def _refused(account: Account, wrong: Wrong, now: datetime) -> HttpResponse:

@@ -229,6 +229,7 @@ def payment(story: Result) -> RenderableType:
         "captured": f"{story['captured']} {currency}",
         "held": f"{story['held']} {currency}",
         "hold lapses": story["hold_expires_at"],
+        "card updates": story["card_updates"],
     }
     parts: list[RenderableType] = [Text(f"Payment {story['payment']}", style=_TITLE), _indented(pairs(head))]
     for each in story["transactions"]:

@@ -13,13 +13,17 @@ from msgspec.structs import replace
 
 from kessai import accounts, ids
 from kessai.app import House
-from kessai.dialects.cybersource import details
+from kessai.dialects.cybersource import agreements, details
 from kessai.dialects.paymentoptions import identifiers
+from kessai.dialects.table import find
 from kessai.ledger import Entry
-from kessai.payment import issuers, options, schedule, words
+from kessai.payment import agreement, issuers, options, schedule, words
+from kessai.payment.bank import FLAG
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Transaction
 from kessai.payment.money import AMOUNT_TEXT, JPY, Money, loses_decimals
+from kessai.tokens import updates
+from kessai.tokens.objects import InstrumentIdentifier
 
 
 async def of_payment(house: House, account: accounts.Account, payment: Payment) -> dict[str, object]:
@@ -33,7 +37,7 @@ async def of_payment(house: House, account: accounts.Account, payment: Payment) 
         "merchant": merchant.id,
         "personality": merchant.personality,
         "payment": ids.show(payment.id),
-        "brand": payment.brand.value if payment.brand else None,
+        "brand": payment.brand.value if payment.brand else "bank account" if FLAG in root.flags else None,
         "card": f"{payment.pan_prefix}******{payment.pan_suffix}",
         "expiry": payment.expiry or None,
         "currency": payment.currency.code,
@@ -41,6 +45,7 @@ async def of_payment(house: House, account: accounts.Account, payment: Payment) 
         "captured": str(root.requested.of(payment.captured)),
         "held": str(root.requested.of(payment.held)),
         "hold_expires_at": instant(payment.expires_at),
+        "card_updates": await _card_updates(house, merchant.id, payment),
         "transactions": rows,
         "schedule": _schedule_of(account, payment),
     }
@@ -50,6 +55,18 @@ def identifier_of(text: str) -> int | None:
     """The id of a transaction, in the printed form of either wire; None for a text that is none."""
     by_wire = ids.read(text)
     return by_wire if by_wire is not None else identifiers.read(text)
+
+
+async def _card_updates(house: House, merchant_id: str, payment: Payment) -> list[str]:
+    """What its issuer has told of a stored card, before and after it paid; the account updater's notices (洗替)."""
+    kept = msgspec.json.decode(payment.root.particulars or b"{}")
+    named = find(kept, ("paymentInformation", "instrumentIdentifier", "id"))
+    if not isinstance(named, str):
+        return []
+    instrument = await house.tokenizer.tokens.instrument_identifier(merchant_id, named)
+    if not isinstance(instrument, InstrumentIdentifier):
+        return []
+    return [f"{told['month']} {told['notice'].lower()}" for told in updates.history(instrument)]
 
 
 def _transaction(
@@ -65,6 +82,10 @@ def _transaction(
         asked["payment_option"] = {
             name: value for name, value in msgspec.to_builtins(sent).items() if value not in (None, ())
         }
+    if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.INCREMENT):
+        said = agreements.told(msgspec.json.decode(transaction.particulars or b"{}"))
+        if said is not None:
+            asked["agreement"] = agreement.facts(said, is_present="retail" in transaction.flags)
     if transaction.operation in (Operation.AUTHORIZE, Operation.SALE, Operation.CREDIT):
         asked["card"] = f"{payment.pan_prefix}******{payment.pan_suffix}"
     return {

@@ -7,6 +7,7 @@ and `secret` are AES-256-GCM (random 96-bit nonce, 128-bit tag), `fingerprint` i
     sealed value    format (1 byte) · 01 · key id (4) · nonce (12) · text · tag (16)
     sealed keyset   the same, under the KEK; its key id tells one KEK from another
     card            year (2) · month (1) · PAN in nibbles, filled with F to 20: one length for all cards
+    account         in a card's place, as `payment.bank` packs it: longer than a card
     token's number  00 for a card, 01 for a bank account · its digits in the same way
 
 Format, merchant, purpose, column and row are authenticated with every value, each behind its length: a value that was
@@ -36,6 +37,7 @@ import tink
 from tink import aead, prf, proto_keyset_format, secret_key_access
 from tink.proto import aes_gcm_pb2, tink_pb2
 
+from kessai.payment.bank import BankAccount, packed, unpacked
 from kessai.payment.card import AccountNumber, Card, Expiry, Pan
 
 FORMAT: Final = b"\x01"
@@ -341,6 +343,18 @@ class Vault:
         seals = self._keys(merchant_id).card
         return _unpack_card(open_sealed(seals.primitive, sealed, seals.place + _bind("card", str(row_id))))
 
+    def seal_account(self, merchant_id: str, row_id: int, account: BankAccount) -> bytes:
+        """Seal the bank account that pays, in a card's place. KeyExhausted."""
+        return _seal(self._keys(merchant_id).card, "card", str(row_id), packed(account))
+
+    def open_account(self, merchant_id: str, row_id: int, sealed: bytes) -> BankAccount:
+        """The bank account of a row. CannotOpen unless it was sealed for this very merchant and row."""
+        seals = self._keys(merchant_id).card
+        account = unpacked(open_sealed(seals.primitive, sealed, seals.place + _bind("card", str(row_id))))
+        if account is None:
+            raise CannotOpen("what is sealed here is no bank account")
+        return account
+
     def seal_number(self, merchant_id: str, token_id: str, number: Pan | AccountNumber) -> bytes:
         """Seal the number that a token stands for. TypeError for anything else; KeyExhausted."""
         if type(number) not in _NUMBERS:
@@ -451,6 +465,8 @@ def _pack_card(pan: Pan, expiry: Expiry | None) -> bytes:
 
 def _unpack_card(plaintext: bytes) -> Card:
     year = int.from_bytes(plaintext[:2])
+    if len(plaintext) != 13:
+        raise CannotOpen("what is sealed here is no card")
     return Card(pan=Pan(_unpack_digits(plaintext[3:])), expiry=Expiry(year, plaintext[2]) if year else None)
 
 

@@ -7,7 +7,7 @@ pages and looks twice.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Set
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,8 +17,10 @@ from kessai import books
 from kessai.acquirers.simulator import journal
 from kessai.books import Finding, Report
 from kessai.payment.lifecycle import Operation, Payment, Status, Transaction, cleans_up
+from kessai.payment.subscription import FINAL, RUNNING, Subscription, due_of
 from kessai.storage.database import Database
 from kessai.storage.payments import from_ms, to_ms
+from kessai.storage.subscriptions import BEGUN, Subscriptions
 
 BEYOND_DEADLINE_S: Final = 60.0
 """How much longer than the acquirer's deadline an exchange may be open before it is a finding: the worker gives it up
@@ -42,6 +44,8 @@ FINDINGS: Final[Mapping[str, str]] = {
     "pending": "an exchange has been open for longer than any can be",
     "claim": "an idempotency key or signature names a transaction that does not exist",
     "job": "a job is about a transaction that does not exist",
+    "charge": "a subscription's charge says something else than its payment",
+    "subscription": "a subscription does not agree with its charges: how many are paid, which period is next and when",
 }
 """What a finding may be."""
 
@@ -95,6 +99,7 @@ async def _once(
             since = from_ms(requested_at).isoformat(timespec="seconds")
             findings.append(_finding(merchant_id, "pending", transaction_id, "an outcome", f"open since {since}"))
         findings += [finding async for finding in _claims(database, merchant_id)]
+        findings += [finding async for finding in _subscriptions(database, merchant_id)]
 
     def look(payment: Payment) -> Iterator[Finding]:
         yield from unattended(payment, jobs)
@@ -165,6 +170,103 @@ def _orphans(acquirer: Acquirer) -> Iterator[Finding]:
     for what, left, done in (("orphan-hold", acquirer.held, "held"), ("orphan-movement", acquirer.moved, "moved")):
         for transaction_id, minor in sorted(left.items()):
             yield _finding("", what, transaction_id, "nothing", f"{minor} {done}")
+
+
+# ---- subscriptions
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One try at one period of a subscription, beside the payment that it names. Amounts in minor units."""
+
+    period: int
+    attempt: int
+    state: str
+    """begun, paid, declined, failed or lost."""
+    currency: str
+    amount: int
+    transaction_id: int | None
+    status: str | None
+    """The payment's; None where there is no such payment."""
+    paid_currency: str | None
+    requested: int | None
+
+
+async def _subscriptions(database: Database, merchant_id: str) -> AsyncIterator[Finding]:
+    rows, after = Subscriptions(database), 0
+    while page := await rows.behind(merchant_id, after):
+        for subscription in page:
+            values = {"merchant_id": merchant_id, "subscription_id": subscription.id}
+            tries = [Tried(*row) for row in await database.read("charges_checked", values)]
+            for finding in disagreements(merchant_id, subscription, tries):
+                yield finding
+            await asyncio.sleep(0)
+        after = page[-1].id
+
+
+def disagreements(merchant: str, subscription: Subscription, tries: Sequence[Tried]) -> Iterator[Finding]:
+    """Where a subscription is not where its charges have led it, or a charge is not as its payment."""
+    for tried in tries:
+        yield from _as_paid(merchant, subscription, tried)
+    yield from (
+        _finding(merchant, "subscription", subscription.id, expected, told)
+        for expected, told in _led_astray(subscription, tries)
+    )
+
+
+def _as_paid(merchant: str, subscription: Subscription, tried: Tried) -> Iterator[Finding]:
+    at = tried.transaction_id or subscription.id
+    place = f"period {tried.period}, try {tried.attempt}"
+    if tried.transaction_id is None:
+        if tried.state == "paid" and tried.amount:
+            yield _finding(merchant, "charge", at, "a payment", f"{place} paid by none")
+        return
+    if tried.status is None:
+        yield _finding(merchant, "charge", at, "a payment", f"{place} names one that is not there")
+        return
+    if tried.status not in _BECAME[tried.state]:
+        yield _finding(merchant, "charge", at, f"{place} {tried.state}", f"a payment {tried.status}")
+    wanted, found = f"{tried.currency} {tried.amount}", f"{tried.paid_currency} {tried.requested}"
+    if wanted != found:
+        yield _finding(merchant, "charge", at, f"{place}: {wanted}", found)
+
+
+_BECAME: Final[Mapping[str, Set[str]]] = {
+    "paid": {"approved"},
+    "declined": {"declined"},
+    "failed": {"failed", "unknown"},  # an unknown one was undone
+    BEGUN: {"pending", "approved", "declined", "unknown", "failed"},
+    "lost": set(),
+}
+"""A charge's state to what may have become of the payment that it names."""
+
+
+def _led_astray(subscription: Subscription, tries: Sequence[Tried]) -> Iterator[tuple[str, str]]:
+    """(expected, found) of a subscription that is not where its charges have led it."""
+    at, has_ended = subscription.period, subscription.state in FINAL
+    paid = [tried.period for tried in tries if tried.state == "paid"]
+    if subscription.paid != len(paid):
+        yield f"{len(paid)} periods paid", f"{subscription.paid} counted"
+    for period in sorted({period for period in paid if paid.count(period) > 1}):
+        yield f"period {period} charged once", f"charged {paid.count(period)} times"
+    for period in sorted({*range(1, at)}.difference(paid, subscription.missed, subscription.skips)):
+        yield f"period {period} paid or passed over", f"it is neither, and period {at} is next"
+    last = max((tried.period for tried in tries), default=0)
+    if last > at or (at in paid and not has_ended):
+        yield f"period {last + (last in paid)} next", f"period {at} next"
+    elif not has_ended and any(
+        tried.period == at and tried.state != BEGUN and tried.attempt >= subscription.attempt for tried in tries
+    ):
+        yield "a try that was not made yet", f"try {subscription.attempt} of period {at} next"
+    for tried in tries:
+        is_next = (tried.period, tried.attempt) == (at, subscription.attempt) and subscription.due_at is not None
+        if tried.state == BEGUN and not is_next:
+            yield "somebody to look after what was begun", f"period {tried.period}, try {tried.attempt} begun"
+    is_new = subscription.at_once and at == 1  # its creation charges it, whatever the hour that it is to begin
+    if subscription.state in RUNNING and not is_new:
+        due, told = due_of(subscription, at), subscription.due_at
+        if told is None or told < due or (subscription.attempt == 1 and told != due):
+            yield f"period {at} due {due.isoformat(timespec='seconds')}", f"due {told and told.isoformat()}"
 
 
 def _finding(merchant: str, what: str, transaction: int, expected: str, found: str) -> Finding:

@@ -169,7 +169,7 @@ def declined(reason: str) -> tuple[int, str, str]:
 _ID: Final = re.compile(r"[0-9]{12}6[0-9]{4}0[0-9]{4}")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _SUCCESSES: Final = {
-    "payments": {"AUTHORIZED", "PARTIAL_AUTHORIZED"},
+    "payments": {"AUTHORIZED", "PARTIAL_AUTHORIZED", "PENDING"},
     "captures": {"PENDING"},
     "reversals": {"REVERSED"},
     "refunds": {"PENDING"},
@@ -177,7 +177,7 @@ _SUCCESSES: Final = {
     "voids": {"VOIDED"},
 }
 _OTHERS: Final = {
-    "payments": {"DECLINED", "AUTHORIZED_PENDING_REVIEW", "AUTHORIZED_RISK_DECLINED"},
+    "payments": {"DECLINED", "AUTHORIZED_PENDING_REVIEW", "AUTHORIZED_RISK_DECLINED", "PENDING_AUTHENTICATION"},
     "captures": {"DECLINED"},
     "reversals": {"DECLINED"},
     "refunds": {"FAILED"},

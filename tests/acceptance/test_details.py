@@ -7,6 +7,7 @@ from tests.acceptance.client import (
     PENDING,
     UNKNOWN,
     Client,
+    changed,
     lodging,
     named,
     payment,
@@ -78,6 +79,7 @@ def test_details_say_the_reason_as_a_number_and_as_a_text(till: Client) -> None:
         "expirationMonth": "12",
         "expirationYear": "2031",
         "type": "001",
+        "brandName": "VISA",
     }
 
 
@@ -195,3 +197,80 @@ def test_a_reference_is_used_once_in_a_while_where_that_is_checked(till: Client)
     assert checked.pay(document).said == AUTHORIZED
     assert checked.pay(document).said == refused("DUPLICATE_REQUEST")
     assert [till.pay(document).said for _ in range(2)] == [AUTHORIZED, AUTHORIZED]
+
+
+def test_details_have_the_objects_and_members_of_the_real_ones(till: Client) -> None:
+    """§3.10 of the payments reference, §3.1 of the search reference."""
+    document = changed(
+        payment("100.00"),
+        {
+            "paymentInformation.card.startMonth": "01",
+            "paymentInformation.card.startYear": "2020",
+            "paymentInformation.card.issueNumber": "1",
+            "processingInformation.recurringOptions": {"firstRecurringPayment": "true"},
+        },
+    )
+    made = till.pay(document)
+    found = till.details(made.id)
+    card = found["paymentInformation"]["card"]
+    assert (card["startMonth"], card["startYear"], card["issueNumber"], card["brandName"]) == (
+        "01",
+        "2020",
+        "1",
+        "VISA",
+    )
+    processing = found["processingInformation"]
+    assert processing["fundingOptions"] == {"firstRecurringPayment": True}
+    assert processing["reconciliationId"] == found["reconciliationId"] == made.json["reconciliationId"]
+    assert till.details(till.pay().id)["processingInformation"]["fundingOptions"] == {"firstRecurringPayment": False}
+    assert found["processorInformation"]["electronicVerificationResults"] == {}
+    assert found["processorInformation"]["achVerification"] == {}
+    for name in MEMBERS:
+        assert name in found, name
+
+
+MEMBERS = (
+    "id",
+    "rootId",
+    "reconciliationId",
+    "merchantId",
+    "status",
+    "submitTimeUTC",
+    "applicationInformation",
+    "buyerInformation",
+    "clientReferenceInformation",
+    "consumerAuthenticationInformation",
+    "deviceInformation",
+    "errorInformation",
+    "installmentInformation",
+    "fraudMarkingInformation",
+    "merchantInformation",
+    "orderInformation",
+    "paymentInformation",
+    "processingInformation",
+    "processorInformation",
+    "pointOfSaleInformation",
+    "riskInformation",
+    "senderInformation",
+    "tokenInformation",
+    "_links",
+)
+
+
+def test_details_tell_of_the_tokens_that_a_payment_made(till: Client) -> None:
+    types = ["customer", "paymentInstrument", "shippingAddress"]
+    document = changed(
+        payment("12.00"),
+        {
+            "processingInformation": {"actionList": ["TOKEN_CREATE"], "actionTokenTypes": types},
+            "orderInformation.shipTo": {"firstName": "Taro", "country": "JP"},
+        },
+    )
+    made = till.pay(document)
+    told = made.json["tokenInformation"]
+    assert told["customer"]["id"]
+    captured = till.capture(made.id, "12.00")
+    for identifier in (made.id, captured.id):
+        assert till.details(identifier)["tokenInformation"] == told
+    plain = till.pay()
+    assert till.details(plain.id)["tokenInformation"] == {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests import postgres
 from tests.acceptance.client import Client, Json, Reply, amount_of, changed, japanese, payment
 from tests.acceptance.conftest import serving
+from tests.acceptance.test_echecks import echeck
 from tests.recurring.shop import Shop, own_terms, plan, subscription
 
 HEADERS = ("content-type", "kessai-replayed", "cache-control", "allow", "etag", "x-total-count")
@@ -32,6 +33,7 @@ def script(till: Client, vpc: Client) -> Iterator[Reply]:
         yield from (held, merchant.reverse(held.id), merchant.reverse(held.id), merchant.capture(held.id))
         paid = merchant.credit()
         yield from (paid, merchant.void(paid.id, "credits"), merchant.void(paid.id, "credits"))
+        yield from (merchant.pay(echeck()), merchant.credit(echeck()), merchant.pay(echeck("4101")))
         lodged = merchant.pay(payment(processingInformation__authorizationOptions={"authIndicator": "0"}))
         yield from (lodged, merchant.increase(lodged.id), merchant.increase(lodged.id, "1.00"))
         yield from (merchant.pay(payment(amount)) for amount in ("1500.00", "2401.00", "0", "-1", "1e3", "x"))

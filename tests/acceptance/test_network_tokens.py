@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from joserfc import jwe
 from joserfc.jwk import RSAKey
 
+from kessai import ids
 from kessai.dialects.cybersource.token_network import ASSETS
 from kessai.payment.card import Pan, luhn
+from kessai.story import of_payment
 from kessai.tokenizer import NetworkCard
 from kessai.tokens.network import Option
 from kessai.tokens.objects import InstrumentIdentifier
@@ -441,10 +443,39 @@ def test_cards_that_expire_are_renewed_replaced_or_closed(service: Service) -> N
     assert (instrument["state"], number["state"], number["tokenizedCard"]["state"]) == ("CLOSED", "CLOSED", "DELETED")
     assert error(at.shop.post(f"{NUMBERS}/{number['id']}/enrollment", {})) == (409, "conflict")
 
-    for prefix in (by_notice[Notice.CONTACT], "4622943123"):
+    contact = by_notice[Notice.CONTACT]
+    until(lambda: True if "kessaiInformation" in shown(contact)[1] else None)
+    for prefix in (contact, "4622943123"):
         instrument, number = shown(prefix)
         assert instrument["card"]["expirationYear"] == str(at.month.year)
-        assert number == before[prefix]
+        assert {**number, "kessaiInformation": None} == {**before[prefix], "kessaiInformation": None}
+
+    for notice, prefix in by_notice.items():
+        told = shown(prefix)[1]["kessaiInformation"]["updates"]
+        assert told == [{"month": f"{at.month:%Y-%m}", "notice": notice.name}]
+    assert "kessaiInformation" not in shown("4622943123")[1]
+    path = f"{NUMBERS}/{cards[by_notice[Notice.RENEWED]][1]}"
+    kept = at.shop.call("PATCH", path, {"kessaiInformation": {"updates": []}}).json
+    assert kept["kessaiInformation"] == shown(by_notice[Notice.RENEWED])[1]["kessaiInformation"]
+    paid = approved(
+        at.shop.pay(
+            {
+                "orderInformation": {
+                    "amountDetails": {"totalAmount": "12.00", "currency": "USD"},
+                    "billTo": BILL_TO,
+                },
+                "paymentInformation": {"paymentInstrument": {"id": cards[by_notice[Notice.REPLACED]][0]}},
+            }
+        )
+    )
+    account = service.house.accounts.get(at.shop.merchant)
+
+    async def story() -> dict[str, object]:
+        found = await service.house.gateway.payments.load(at.shop.merchant, ids.read(paid["id"]) or 0)
+        assert found is not None
+        return await of_payment(service.house, account, found.payment)
+
+    assert service.run(story())["card_updates"] == [f"{at.month:%Y-%m} replaced"]
 
 
 # ---- paying
@@ -467,6 +498,10 @@ def test_a_payment_prefers_the_active_network_token_and_falls_back_to_the_card(s
 
     by_network = paid()
     assert by_network["processingInformation"] == {"paymentSolution": "014"}
+    details = shop.details(by_network["id"])
+    assert details["processingInformation"]["paymentSolution"] == "014"
+    assert details["processorInformation"]["paymentAccountReferenceNumber"] == card["paymentAccountReference"]
+    assert details["paymentInformation"]["tokenizedCard"] == by_network["paymentInformation"]["tokenizedCard"]
     shown = by_network["paymentInformation"]
     assert shown["card"] == {"suffix": pan[-4:], "type": "001"}
     assert shown["tokenizedCard"]["requestorId"].isdigit()

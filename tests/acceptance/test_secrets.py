@@ -12,6 +12,7 @@ from kessai.storage.compact import unpack
 from kessai.storage.sqlite import connect
 from tests import postgres
 from tests.acceptance.client import Client, Json, Service, amount_of, changed, japanese, payment, reversal_of
+from tests.acceptance.test_echecks import echeck
 
 PANS = ("4622943127013713", "5454545454545454", "371449635398431", "3530111333300000", "6011000990139424")
 """Numbers of several brands that no other test uses."""
@@ -20,6 +21,9 @@ CODE = "7391"
 TRACK = f";{PANS[0]}=31122010000012300000?"
 ORDER = "4556737586899855"
 """A card number sent in wrong places only."""
+
+ACCOUNT = "93017654820135"
+"""The number of a bank account that pays."""
 
 
 PACKED = "SELECT particulars, answer FROM transactions"
@@ -76,6 +80,30 @@ def through_everything(till: Client) -> None:
         till.call("POST", "/pts/v2/payments", body=f'{{"card":"{number}","code":"{CODE}",'.encode())
 
 
+def account_everywhere(till: Client) -> None:
+    """Every operation, decline, error and wrong field that has the number of a bank account in it."""
+    number = {"paymentInformation.bank.account.number": ACCOUNT}
+    document = changed(echeck(ACCOUNT), {"processingInformation.actionList": ["TOKEN_CREATE"]})
+    debit = till.approved(till.pay(document, Idempotency_Key="account-1"))
+    assert till.pay(document, Idempotency_Key="account-1").id == debit
+    till.pay(echeck(ACCOUNT), Idempotency_Key="account-1")
+    till.post(f"/pts/v2/payments/{debit}/refunds", changed(amount_of("1.00"), number))
+    till.void(debit)
+    till.void(till.credit(echeck(ACCOUNT)).id, "credits")
+    for name in ("general-decline", "invalid-account", "answer-lost", "late-answer", "system-error"):
+        till.pay(echeck(ACCOUNT), Kessai_Scenario=name)
+        till.credit(echeck(ACCOUNT), Kessai_Scenario=name)
+    for bad in ("routingNumber", "iban", "account.iban", "account.type", "accountAlias.id"):
+        till.pay(changed(echeck(ACCOUNT), {f"paymentInformation.bank.{bad}": ACCOUNT}))
+    till.pay(changed(echeck(ACCOUNT), {"paymentInformation.card.number": "4111111111111111"}))
+    till.pay(changed(echeck(ACCOUNT), {"orderInformation.amountDetails.currency": "JPY"}))
+    till.post("/tms/v1/instrumentidentifiers", {"bankAccount": {"number": ACCOUNT, "routingNumber": "071923284"}})
+    till.details(debit)
+    for query in (f"suffix:{ACCOUNT[-4:]}", f"number:{ACCOUNT}", f'prefix:"{ACCOUNT}"'):
+        document = {"query": f"paymentInformation.bank.account.{query}", "save": True, "name": "account"}
+        assert ACCOUNT.encode() not in till.post("/tss/v2/searches", document).body
+
+
 def in_wrong_places(till: Client) -> None:
     """A card number where none belongs; what the wire says again, it says once."""
     code = {"clientReferenceInformation": {"code": ORDER, "comments": ORDER, "transactionId": ORDER}}
@@ -126,6 +154,7 @@ def places(service: Service) -> dict[str, bytes]:
     till = service.till()
     through_everything(till)
     in_wrong_places(till)
+    account_everywhere(till)
     service.until_quiet()
     found = {str(file.name): file.read_bytes() for file in service.house.folder.rglob("*") if file.is_file()}
     if service.database:
@@ -151,7 +180,7 @@ def test_the_search_finds_what_is_hidden() -> None:
     assert any(form in bytes.fromhex(PANS[0]) for _, form in forms(PANS[0]))
 
 
-@pytest.mark.parametrize("number", [*PANS, ORDER])
+@pytest.mark.parametrize("number", [*PANS, ORDER, ACCOUNT])
 def test_no_card_number_is_left_anywhere_in_any_form(places: dict[str, bytes], number: str) -> None:
     found = [(place, name) for place, data in places.items() for name, form in forms(number) if form in data]
     assert found == []

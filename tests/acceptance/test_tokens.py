@@ -575,3 +575,29 @@ def test_the_sandbox_has_what_the_public_samples_name(service: Service) -> None:
     added = service.merchant("seeded_shop")
     assert added.call("GET", first).status == 200
     assert service.till("kessai_jcn").call("GET", first).status == 404
+
+
+# ---- BIN details
+
+
+def test_a_token_tells_what_its_first_digits_say_where_that_is_asked_for(filed: Filed) -> None:
+    asked = "?retrieveBinDetails=true"
+    told = {
+        "paymentAccountInformation": {
+            "card": {"type": "001", "brandName": "VISA", "maxLength": "19", "credentialType": "PAN"}
+        },
+        "issuerInformation": {"binLength": "6", "accountPrefix": "411111"},
+    }
+    number, card = f"{NUMBERS}/{filed.number}", f"{filed.cards}/{filed.card}"
+    for path in (number, card):
+        plain = filed.shop.call("GET", path)
+        assert "binLookup" not in plain.json.get("_embedded", {})
+        found = filed.shop.call("GET", path + asked)
+        assert found.json["_embedded"]["binLookup"] == told
+        assert found.headers["etag"] == plain.headers["etag"]
+    made_now = made(filed.shop.post(NUMBERS + asked, {"card": {"number": fresh_pan()}}))
+    assert made_now["_embedded"]["binLookup"] == told
+    account = {"bankAccount": {"number": "4100", "routingNumber": "071923284"}}
+    assert "_embedded" not in made(filed.shop.post(NUMBERS + asked, account))
+    assert filed.shop.call("GET", f"{NUMBERS}/7010000000000000000{asked}").status == 404
+    assert "binLookup" not in filed.shop.call("GET", filed.path + asked).body.decode()

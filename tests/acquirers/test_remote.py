@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -13,10 +14,12 @@ from msgspec.structs import replace
 
 from kessai.acquirers import Exchange, Way
 from kessai.acquirers.simulator import process, remote, wire
+from kessai.acquirers.simulator.book import Done, decode
 from kessai.acquirers.simulator.link import Simulator, connect
 from kessai.acquirers.simulator.personalities import PERSONALITIES
 from kessai.acquirers.simulator.remote import FAILURES_TO_OPEN, RESERVED, Remote
 from kessai.acquirers.simulator.scenarios import SCENARIOS, Delivery, Scenario
+from kessai.payment.agreement import Agreement, Initiator, Occasion
 from kessai.payment.card import Brand, Card, Expiry, Pan, SecurityCode
 from kessai.payment.lifecycle import Approved, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Money
@@ -375,6 +378,26 @@ def test_answers_that_are_lost_late_or_never_come_are_played_over_the_socket() -
             assert acquirer.book.held == {1: 10_001, 2: 10_002}
 
     run(play)
+
+
+def test_an_acquirer_apart_writes_down_what_it_is_told_of_an_agreement(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with served(book_path=str(tmp_path / "book")) as (link, _acquirer, _port):
+            assert isinstance(await link.send(message(1)), Approved)
+            assert isinstance(await link.send(message(2, agreement=CHARGE)), Approved)
+
+    run(play)
+    lines = [decode(line) for line in (tmp_path / "book").read_bytes().splitlines() if line]
+    assert [line.agreement for line in lines if isinstance(line, Done)] == [None, CHARGE] * LOOPS
+
+
+CHARGE = Agreement(
+    initiator=Initiator.MERCHANT,
+    uses_kept_card=True,
+    occasion=Occasion.UNSCHEDULED,
+    network_transaction_id="016153570198200",
+    terms={"unscheduled_type": "1"},
+)
 
 
 async def _ends(port: int, *said: bytes) -> bytes:

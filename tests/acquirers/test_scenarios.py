@@ -14,7 +14,7 @@ from kessai.acquirers.simulator.personalities import (
     PERSONALITIES,
     Message,
 )
-from kessai.acquirers.simulator.scenarios import EVERY, SCENARIOS, outcome
+from kessai.acquirers.simulator.scenarios import EVERY, OF_ACCOUNTS, SCENARIOS, outcome
 from kessai.payment.card import Brand, Card, Pan
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, JPY, Money
@@ -191,8 +191,9 @@ def test_a_decline_gives_its_reason_and_no_approval(name: str, personality: str)
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_every_reason_of_an_acquirer_can_be_asked_for(reason: Reason) -> None:
-    gateway_says_it = {Reason.AVS_FAILED, Reason.CVN_FAILED, Reason.TIMEOUT}
-    assert reason in {scenario.reason for scenario in SCENARIOS.values()} | gateway_says_it
+    gateway_says_it = {Reason.AVS_FAILED, Reason.CVN_FAILED, Reason.TIMEOUT, Reason.AUTHENTICATION_FAILED}
+    asked_for = {scenario.reason for scenario in SCENARIOS.values()}
+    assert reason in asked_for | set(OF_ACCOUNTS.values()) | gateway_says_it
 
 
 @pytest.mark.parametrize(

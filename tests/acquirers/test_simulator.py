@@ -11,7 +11,8 @@ import pytest
 from kessai.acquirers import Acquirer, Exchange, load
 from kessai.acquirers.simulator.book import Book, line_of
 from kessai.acquirers.simulator.link import Simulator
-from kessai.payment.card import Brand, Card, Pan
+from kessai.payment.bank import BankAccount
+from kessai.payment.card import AccountNumber, Brand, Card, Pan
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Money
 
@@ -152,14 +153,15 @@ def test_a_late_answer_is_told_after_the_deadline_without_the_card() -> None:
             arrived.set()
 
         link.on_late_answer(handler)
-        await give_up(link, message(scenario="late-answer"))
+        account = BankAccount(number=AccountNumber("4100"), routing_number="071923284")
+        await give_up(link, message(scenario="late-answer", account=account))
         assert told == []
         await asyncio.wait_for(arrived.wait(), 5)
         return told, link.book
 
     told, book = run(play)
     [(exchange, answer)] = told
-    assert (exchange.transaction_id, exchange.card) == (AUTHORIZATION, None)
+    assert (exchange.transaction_id, exchange.card, exchange.account) == (AUTHORIZATION, None, None)
     assert isinstance(answer, Approved)
     assert book.held == {AUTHORIZATION: 10_000}
 

@@ -144,7 +144,7 @@ def test_the_table_names_only_what_there_is() -> None:
         assert row.who == "gateway" or row.operations <= SCENARIOS[row.scenario].operations
         assert set(row.facts) <= set(FACTS)
         assert row.flags | row.without <= set(FLAGS)
-        assert row.amount or row.pan or row.expiry or row.security_code
+        assert row.amount or row.pan or row.account or row.expiry or row.security_code
 
 
 def test_every_row_is_printed_once_with_its_condition() -> None:
@@ -154,7 +154,7 @@ def test_every_row_is_printed_once_with_its_condition() -> None:
     assert (
         "vpc",
         "authorize, sale",
-        "amount 4065.00; brand Mastercard",
+        "amount 4065.00; brand Mastercard; without flag authenticated",
         "declined, the cardholder must be authenticated first, response 65",
         "simulator",
         "card-present guide",

@@ -11,7 +11,9 @@ from msgspec.structs import replace
 
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator import wire
-from kessai.payment.card import Brand, Card, Expiry, Pan, SecurityCode
+from kessai.payment.agreement import Agreement, Initiator, Occasion, Series
+from kessai.payment.bank import AccountType, BankAccount
+from kessai.payment.card import AccountNumber, Brand, Card, Expiry, Pan, SecurityCode
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Money
 from kessai.payment.options import Bonus, PaymentOption
@@ -33,6 +35,12 @@ EXCHANGE = Exchange(
     flags=frozenset({"pre", "avs-sent"}),
     scenario="approve",
 )
+ECHECK = replace(
+    EXCHANGE,
+    card=None,
+    account=BankAccount(number=AccountNumber("4100271828"), routing_number="071923284", type=AccountType.CORPORATE),
+    flags=frozenset({"bank-account"}),
+)
 REVERSAL = replace(
     EXCHANGE,
     operation=Operation.REVERSAL,
@@ -43,10 +51,23 @@ REVERSAL = replace(
     transaction_id=-7,
 )
 
+CHARGE = replace(
+    EXCHANGE,
+    agreement=Agreement(
+        initiator=Initiator.MERCHANT,
+        uses_kept_card=True,
+        occasion=Occasion.INSTALLMENT,
+        series=Series.INSTALLMENT,
+        network_transaction_id="123456789619999",
+        original_amount="100.00",
+        terms={"installment_sequence": "2", "installment_plan_type": "1"},
+    ),
+)
+
 
 @pytest.mark.parametrize("operation", wire.MESSAGE_TYPES)
 @pytest.mark.parametrize("is_repeat", [False, True])
-@pytest.mark.parametrize("base", [EXCHANGE, REVERSAL])
+@pytest.mark.parametrize("base", [EXCHANGE, REVERSAL, CHARGE, ECHECK])
 def test_an_exchange_arrives_as_it_was_sent(operation: Operation, is_repeat: bool, base: Exchange) -> None:
     sent = replace(base, operation=operation, is_repeat=is_repeat)
     [text] = wire.Frames().feed(wire.frame(wire.request_of(sent)))
@@ -148,6 +169,9 @@ def test_an_answer_that_is_malformed_is_garbage(said: dict[str, Any]) -> None:
         {"card": {"pan": "4111 1111 1111 1111"}},
         {"card": {"pan": "4111111111111111", "expiry": "2031-13"}},
         {"card": {"pan": "4111111111111111", "track": "x"}},
+        {"agreement": {"initiator": "somebody"}},
+        {"agreement": {"more": "x"}},
+        {"agreement": {"terms": {"installment_sequence": 2}}},
     ],
 )
 def test_a_request_that_is_malformed_is_garbage_and_its_card_is_not_repeated(said: dict[str, Any]) -> None:
@@ -155,6 +179,11 @@ def test_a_request_that_is_malformed_is_garbage_and_its_card_is_not_repeated(sai
     with pytest.raises(ValueError, match=r".") as refused:
         wire.read_request(json.dumps(members | said).encode())
     assert "4111" not in str(refused.value)
+
+
+def test_an_ordinary_request_does_not_speak_of_agreements() -> None:
+    assert b"agreement" not in wire.frame(wire.request_of(EXCHANGE))
+    assert b"agreement" in wire.frame(wire.request_of(CHARGE))
 
 
 def test_a_request_does_not_show_its_card() -> None:

@@ -20,6 +20,12 @@ _READ_FD, _WRITE_FD = 3, 4
 
 Json = dict[str, Any]
 
+NAVIGATING: Final = ("Inspected target navigated or closed", "Cannot find default execution context")
+
+
+class Navigating(Exception):
+    """The page gave way to another one while it was asked."""
+
 
 class Browser:
     def __init__(self, process: "subprocess.Popen[bytes]", orders: int, answers: int) -> None:
@@ -40,6 +46,8 @@ class Browser:
         while True:
             said = self._next()
             if said.get("id") == number:
+                if said.get("error", {}).get("message") in NAVIGATING:
+                    raise Navigating
                 assert "error" not in said, (method, said["error"])
                 result = said["result"]
                 assert isinstance(result, dict)
@@ -83,10 +91,18 @@ class Page:
 
     def until(self, script: str, holds: Callable[[Any], bool] = bool) -> Any:
         deadline = time.monotonic() + PATIENCE_S
-        while not holds(found := self.run(script)):
+        while True:
+            try:
+                if holds(found := self.run(script)):
+                    return found
+            except Navigating:
+                found = None
             assert time.monotonic() < deadline, (script, found, self.browser.events[-10:])
             time.sleep(0.02)
-        return found
+
+    def leave(self, script: str) -> None:
+        """Run what leads to another page."""
+        self.run(f"void setTimeout(() => {{ {script} }}, 0)")
 
     def click(self, selector: str) -> None:
         """Press the mouse in the middle of an element, wherever its pixels come from."""

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from kessai.payment import authorize, capture, credit, refund, reverse, void
-from kessai.payment.card import Brand, Card, Expiry, Pan
+from kessai.payment import authorize, capture, credit, echeck, refund, reverse, void
+from kessai.payment.bank import BankAccount
+from kessai.payment.card import AccountNumber, Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import (
     Approved,
     Command,
@@ -25,7 +26,8 @@ from kessai.payment.money import Currency, Money
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 USD = Currency.of("USD")
 VISA = Card(pan=Pan("4111111111111111"), expiry=Expiry(2031, 12), brand=Brand.VISA)
-STRICT = Merchant(id="strict", personality="vpc", terms=Terms(increments=True))
+ACCOUNT = BankAccount(number=AccountNumber("4100271828"), routing_number="071923284")
+STRICT = Merchant(id="strict", personality="vpc", terms=Terms(increments=True, echecks=True))
 LENIENT = Merchant(id="lenient", personality="sandbox", terms=Terms(over_capture="allow", over_refund="allow"))
 
 
@@ -93,6 +95,8 @@ class History:
             return authorize.prepare(command, self.merchant, self.now, self.ids)
         if isinstance(command, credit.Credit):
             return credit.prepare(command, self.merchant, self.now, self.ids)
+        if isinstance(command, echeck.Echeck):
+            return echeck.prepare(command, self.merchant, self.now, self.ids)
         assert self.payment is not None
         return _PREPARE[type(command)](self.payment, command, self.merchant, self.now, self.ids)
 

@@ -11,6 +11,7 @@ from kessai.ledger import Account, balances, entries, is_balanced
 from kessai.payment.authorize import Authorize, Increment
 from kessai.payment.capture import Capture
 from kessai.payment.credit import Credit
+from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import (
     Approved,
     Command,
@@ -29,7 +30,7 @@ from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
 from kessai.payment.transitions import FOLLOWING, TABLE, State, state_of
 from kessai.payment.void import Void
-from tests.payment.histories import LENIENT, NOON, STRICT, VISA, History, authorized, usd
+from tests.payment.histories import ACCOUNT, LENIENT, NOON, STRICT, VISA, History, authorized, usd
 
 PRE = frozenset({"pre"})
 
@@ -77,6 +78,11 @@ def in_state(state: State) -> tuple[History, int]:  # noqa: PLR0915 # one case a
             history.do(Authorize(amount=usd(10_000), card=VISA, capture=True, flags=PRE))
             if state is State.SALE_VOIDED:
                 history.do(Void(target=target))
+        case State.DEBIT | State.DEBIT_SETTLED | State.DEBIT_VOIDED:
+            history = History()
+            history.do(Echeck(amount=usd(10_000), account=ACCOUNT, flags=PRE))
+            if state is State.DEBIT_VOIDED:
+                history.do(Void(target=target))
         case State.CAPTURE | State.CAPTURE_SETTLED:
             captured = history.do(Capture(target=target, amount=usd(10_000)))
             assert isinstance(captured, Transaction)
@@ -94,7 +100,7 @@ def in_state(state: State) -> tuple[History, int]:  # noqa: PLR0915 # one case a
             reversal = history.do(Reverse(target=target, amount=usd(10_000)))
             assert isinstance(reversal, Transaction)
             target = reversal.id
-    if state in (State.CAPTURED_AND_SETTLED, State.CAPTURE_SETTLED, State.SALE_SETTLED, State.RETURN_SETTLED):
+    if state.name.endswith("SETTLED"):
         history.settle()
     return history, target
 

@@ -6,18 +6,21 @@ it opens anything; one in the test's process gets it before, or after, its house
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import apsw
 import msgspec
 
 import kessai.gateway as road
+from kessai.claims import claim_of
 from kessai.dialects.cybersource.requests import Request
 from kessai.edge import Edge
 from kessai.gateway import Gateway
-from kessai.jobs import reversals, settlement
+from kessai.jobs import recurring, reversals, settlement
 from kessai.ledger import Entry, entries
 from kessai.outcomes import Encode
 from kessai.payment import lifecycle
@@ -29,7 +32,12 @@ from kessai.payment.money import Currency, Money
 from kessai.storage import sqlite
 from kessai.storage.database import CommitUnknown, Database, Query, Run, Unavailable
 from kessai.storage.payments import Answer, Claim, to_ms
+from kessai.storage.subscriptions import BeginCharge
+from kessai.storage.tokens import WriteTokens
 from kessai.storage.writes import Begin, Replay, claim_row
+from kessai.tokenizer import Tokenizer
+from kessai.tokens import rules
+from kessai.tokens.objects import PaymentInstrument, Token
 from kessai.vault import Vault
 
 Patch = Callable[[Any, str, Any], None]
@@ -175,6 +183,82 @@ def nonce_reused(patch: Patch) -> None:
         return made[:6] + bytes(12) + made[18:]
 
     patch(Vault, "seal_card", sealed)
+
+
+# ---- cards on file, and what is charged to them
+
+
+def deletion_that_leaves_a_token_payable(patch: Patch) -> None:
+    """Its owner is told that it is gone; whoever pays does not look."""
+    gone, resolve = rules.gone, Tokenizer.resolve
+
+    def half_gone(token: Token, now: datetime) -> Token:
+        marked = gone(token, now)
+        if isinstance(token, PaymentInstrument):
+            return msgspec.structs.replace(marked, expiry=token.expiry)
+        return marked
+
+    async def resolved(self: Tokenizer, merchant_id: str, **named: Any) -> Any:
+        find = self.tokens.paying
+
+        async def paying(*arguments: Any, **more: Any) -> dict[str, Token]:
+            found = await find(*arguments, **more)
+            return {
+                name: msgspec.structs.replace(token, deleted_at=None) if isinstance(token, PaymentInstrument) else token
+                for name, token in found.items()
+            }
+
+        self.tokens.paying = paying  # type: ignore[method-assign]
+        try:
+            return await resolve(self, merchant_id, **named)
+        finally:
+            del self.tokens.paying
+
+    patch(rules, "gone", half_gone)
+    patch(Tokenizer, "resolve", resolved)
+
+
+def tokens_of_a_declined_payment(patch: Patch) -> None:
+    """What is to be kept of a card is kept before anybody knows whether it is good."""
+    begin = Gateway._begin
+
+    async def begun(
+        self: Gateway, merchant: Merchant, payment: Payment, tx: Transaction, card: Any, around: road.Circumstances
+    ) -> Any:
+        told = await begin(self, merchant, payment, tx, card, around)
+        if told is None and around.attach is not None:
+            attached = await around.attach(tx)
+            if attached is not None:
+                await self.database.write(WriteTokens(merchant_id=merchant.id, changes=attached.changes))
+        return told
+
+    patch(Gateway, "_begin", begun)
+
+
+def charge_not_conditional_on_its_claim(patch: Patch) -> None:
+    """Whoever finds a subscription due charges it."""
+    begin, others = BeginCharge.apply, itertools.count()
+
+    def begun(self: BeginCharge, run: Run) -> bool:
+        begin(self, run)
+        return True
+
+    patch(BeginCharge, "apply", begun)
+    patch(recurring, "_claim", lambda *_: claim_of("subscription", str(next(others))))
+
+
+def default_that_is_not_unmarked(patch: Patch) -> None:
+    """A new default beside the old one."""
+    add = rules.add
+
+    def added(new: Any, customer: Any, default: Any, *more: Any) -> Any:
+        return add(new, customer, None if new.is_default else default, *more)
+
+    patch(rules, "add", added)
+
+
+def merchant_missing_in_the_query_of_a_token(database: Database, patch: Callable[[Any, Any, Any], None]) -> None:
+    altered(database, patch, "load_token", "merchant_id = ?", "? IS NOT NULL")
 
 
 # ---- values

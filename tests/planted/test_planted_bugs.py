@@ -19,8 +19,10 @@ from tests.destruction.driver import killed
 from tests.destruction.retries import retried
 from tests.houses import Till, opened
 from tests.links import test_planted_bugs as links
+from tests.model.cards import Cards
 from tests.model.machine import Machine
 from tests.model.test_model import staged
+from tests.model.wire import Wire
 from tests.planted import bugs
 from tests.races.race import MERCHANT, RACES, Barrier, houses, run
 from tests.races.test_replays import waits_for_its_lock
@@ -78,6 +80,21 @@ def model(bug: Callable[..., None], *, of_database: bool = False) -> Prove:
             else:
                 bug(monkeypatch.setattr)
             run_state_machine_as_test(lambda: Machine(stage), settings=_SHORT)  # type: ignore[arg-type]
+
+    return prove
+
+
+def cards(bug: Callable[..., None], *, of_database: bool = False) -> Prove:
+    """T-8: random days with cards on file, against theirs."""
+
+    def prove(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with staged(folder) as stage:
+            wire = Wire(stage)
+            if of_database:
+                bug(stage.house.database, monkeypatch.setitem)
+            else:
+                bug(monkeypatch.setattr)
+            run_state_machine_as_test(lambda: Cards(stage, wire), settings=_SHORT)  # type: ignore[arg-type]
 
     return prove
 
@@ -174,6 +191,19 @@ PLANTED: Final[Mapping[str, Row]] = {
     "amount via float": Row(model(bugs.amount_via_float), r"\d approved, \d+ asked"),
     "merchant missing in one query": Row(
         model(bugs.merchant_missing_in_one_query, of_database=True), "a stranger reads an answer"
+    ),
+    "deletion that leaves a token payable": Row(
+        cards(bugs.deletion_that_leaves_a_token_payable), "pays: 201 answered|another fault than"
+    ),
+    "tokens of a declined payment": Row(
+        cards(bugs.tokens_of_a_declined_payment), "tokens that nobody made|a number (that )?is known"
+    ),
+    "charge not conditional on its claim": Row(
+        cards(bugs.charge_not_conditional_on_its_claim), "the books tell of other payments|more or fewer charges"
+    ),
+    "default that is not unmarked": Row(cards(bugs.default_that_is_not_unmarked), "default|ETag"),
+    "merchant missing in the query of a token": Row(
+        cards(bugs.merchant_missing_in_the_query_of_a_token, of_database=True), "a stranger's GET"
     ),
     "CVV kept in the retry row": Row(retries(bugs.cvv_kept_in_the_retry_row), "was answered .*400"),
     "PAN in an exception text": Row(failed_commits(bugs.pan_in_an_exception_text), "in the text of an error"),

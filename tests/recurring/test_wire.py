@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.acceptance.client import UNKNOWN, Json, Service, changed, payment
+from tests.acceptance.test_echecks import echeck
 from tests.recurring.shop import Shop, own_terms, plan, subscription
 
 _numbers = itertools.count(1)
@@ -347,6 +348,9 @@ def test_a_payment_is_continued_by_a_subscription_with_its_card(shop: Shop) -> N
     assert initiator["merchantInitiatedTransaction"]["previousTransactionId"]
     declined = shop.till.pay(payment("1500.00"))
     assert shop.till.call("GET", f"/rbs/v1/subscriptions/follow-ons/{declined.id}").status == 400
+    debit = shop.till.approved(shop.till.pay(echeck()))
+    for method, body in (("GET", None), ("POST", document)):
+        assert shop.till.call(method, f"/rbs/v1/subscriptions/follow-ons/{debit}", body).status == 400
     assert shop.till.call("GET", f"/rbs/v1/subscriptions/follow-ons/{UNKNOWN}").said == NOT_FOUND
     stranger = shop.service.merchant(f"follower_{shop.service.port}")
     assert stranger.call("GET", own).said == NOT_FOUND

@@ -12,11 +12,14 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from kessai.payment.agreement import Agreement
+from kessai.payment.bank import BankAccount
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import Operation, Outcome
 from kessai.payment.merchant import Terms
 from kessai.payment.money import Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.proof import Proof
 
 FACTS: Final[Mapping[str, str]] = {
     "approval_code": "the code by which the issuer approved (ISO 8583 DE 38)",
@@ -61,13 +64,20 @@ class Exchange(Struct, frozen=True, kw_only=True):
     rrn: str
     sent_at: datetime
     card: Card | None = None
+    account: BankAccount | None = None
+    """The bank account of an eCheck, in the card's place; like a card, for this exchange only."""
     option: PaymentOption | None = None
     flags: frozenset[str] = frozenset()
+    agreement: Agreement | None = None
+    """What the payment says of a kept card, and of a charge without the cardholder; None on ordinary ones. In the terms
+    of ISO 8583: `payment.agreement.facts`."""
     original: Mapping[str, str] | None = None
     """STAN, RRN, approval code and slip number of the exchange that this one follows."""
     original_id: int | None = None
     is_repeat: bool = False
     """A marked repeat: the acquirer may have done this already and must not do it twice."""
+    proof: Proof | None = None
+    """What proves that the cardholder was authenticated; it lives for this exchange only."""
     scenario: str | None = None
     """An outcome asked for by name; only a simulator looks at it, only test merchants' requests carry one."""
 

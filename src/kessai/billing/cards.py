@@ -4,8 +4,10 @@ from typing import Final
 
 import msgspec
 
+from kessai.dialects.cybersource import agreements
 from kessai.dialects.cybersource import subscriptions as documents
 from kessai.jobs.recurring import CardOf, OnFile, Words
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import Card, Expiry, Pan
 from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.merchant import Merchant
@@ -26,7 +28,8 @@ def card_of(tokenizer: Tokenizer) -> CardOf:
         instrument = resolved.payment_instrument
         first, last = documents.names_of(instrument.document if instrument is not None else {})
         card = Card(pan=resolved.number, expiry=expiry, brand=resolved.number.brand)
-        return OnFile(card=card, first_name=first, last_name=last)
+        agreed = agreements.agreement_of(resolved.instrument) or ""
+        return OnFile(card=card, first_name=first, last_name=last, agreed=agreed)
 
     return found
 
@@ -39,4 +42,8 @@ def _answer(payment: Payment, transaction: Transaction) -> Answer:
     return Answer(*documents.answer_of(payment, transaction))
 
 
-WORDS: Final = Words(_particulars, _answer)
+def _agreement(particulars: bytes) -> Agreement | None:
+    return agreements.told(msgspec.json.decode(particulars))
+
+
+WORDS: Final = Words(_particulars, _answer, _agreement)

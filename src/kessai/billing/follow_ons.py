@@ -7,6 +7,7 @@ from kessai.dialects.cybersource import subscriptions as documents
 from kessai.dialects.cybersource.recurring import Asked, Trouble
 from kessai.gateway import Busy
 from kessai.jobs.recurring import Biller
+from kessai.payment.bank import FLAG
 from kessai.payment.lifecycle import Operation, Status
 from kessai.storage.payments import Answer, Found
 from kessai.tokenizer import Decided, Tokenizer
@@ -26,6 +27,8 @@ class FollowOns:
         if found is None or found.payment.root.operation not in (Operation.AUTHORIZE, Operation.SALE):
             return wire.not_found("requestId")
         if found.payment.root.status is not Status.APPROVED or found.card is None:
+            return wire.invalid(("requestId", "INVALID_DATA"))
+        if FLAG in found.payment.root.flags:  # a subscription charges cards
             return wire.invalid(("requestId", "INVALID_DATA"))
         return found
 

@@ -24,19 +24,21 @@ from kessai import log as logging
 from kessai.accounts import Account, Accounts
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, auth, details, flex, requests
+from kessai.dialects.cybersource import answers, auth, authentication, details, echecks, requests
 from kessai.dialects.cybersource.envelope import is_sealed
-from kessai.dialects.cybersource.fields import place_of
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, SERVER_TIMEOUT, SYSTEM_ERROR, Word, of_refusal
 from kessai.dialects.cybersource.requests import Request
 from kessai.dialects.cybersource.routes import Kind, Match, match
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
 from kessai.edge.paying import Paying, Stored, canonical, encoded
+from kessai.edge.proving import Proven
 from kessai.edge.readback import read_back
+from kessai.edge.refusals import place_in
 from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
 from kessai.gateway import Busy, Circumstances, Gateway
@@ -47,6 +49,7 @@ from kessai.outcomes import OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
 from kessai.payment.credit import Credit
+from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency
@@ -291,9 +294,12 @@ class Edge:
             return HttpResponse(404, details.NOT_FOUND)
         transaction = loaded.payment.find(identifier)
         assert transaction is not None
-        now = account.merchant.at(self._gateway.clock())
-        body = details.encode(loaded.payment, transaction, account.merchant.personality, now, base_url)
-        return HttpResponse(200, body)
+        merchant, payment, told = account.merchant, loaded.payment, None
+        if details.has_tokens(payment):
+            told = await self._gateway.payments.answer(merchant.id, payment.id)
+        now = merchant.at(self._gateway.clock())
+        answer = told[1].body if told is not None else b""
+        return HttpResponse(200, details.encode(payment, transaction, merchant.personality, now, base_url, answer))
 
     # ---- performing
 
@@ -320,7 +326,7 @@ class Edge:
             return self._failure(INVALID_DATA, wrong, explanation=asked.explanation)
         if decoded is None:
             if found.row.kind in _NEW_PAYMENTS:
-                by_network = found.row.kind is Kind.AUTHORIZE
+                by_network = found.row.kind is Kind.AUTHORIZE and not authentication.actions(document)
                 stored = await self._paying.look_up(merchant, document, by_network=by_network)
             decoded = await self._decode(account, found, document, stored)
             if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
@@ -328,15 +334,20 @@ class Edge:
                 if told is not None:
                     return told
         await sleep(0)
-        if isinstance(decoded, Problems):
-            return self._failure(decoded.word, decoded, decoded.explanation if merchant.is_test else None)
-        if isinstance(decoded, Refusal):
-            return self._refused(operation, decoded)
+        if not isinstance(decoded, Request):
+            return self._answered(account, operation, decoded, b"{}")
         cards = stored if isinstance(stored, Stored) else None
         says = partial(self._paying.asked, merchant, request.body) if cards else partial(self._asked, merchant, decoded)
         key = self._key(account, found, request, says)
         if isinstance(key, HttpResponse):
             return key
+        claims = signature if key is None else (key, *signature)
+        proof = None
+        if (document or merchant.terms.three_d_secure == "obligatory") and found.row.kind is Kind.AUTHORIZE:
+            proven = await self._paying.proving.of(merchant, decoded, document, request, claims, self._gateway.told)
+            if not isinstance(proven, Proven):
+                return self._answered(account, operation, proven, request.body)
+            decoded, proof, claims = proven.request, proven.proof, claims + proven.claims
 
         command = self._without_pan_as_id(merchant.id, decoded.command)
         if "merchant-initiated" in command.flags and isinstance(command, Authorize):
@@ -348,14 +359,17 @@ class Edge:
         def encode(payment: Payment, transaction: Transaction) -> Answer:
             return encoded(decoded, decoded.echo, payment, transaction)
 
-        claims = signature if key is None else (key, *signature)
         if cards is not None and cards.claim is not None:
             claims += (cards.claim,)
-        circumstances = Circumstances(correlation=correlation, scenario=asked, claims=claims, attach=maker)
+        circumstances = Circumstances(correlation=correlation, scenario=asked, proof=proof, claims=claims, attach=maker)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         return self._answered(account, operation, answer, request.body)
 
-    def _answered(self, account: Account, operation: Operation, answer: Answer | Refusal, body: bytes) -> HttpResponse:
+    def _answered(
+        self, account: Account, operation: Operation, answer: Answer | Refusal | Problems, body: bytes
+    ) -> HttpResponse:
+        if isinstance(answer, Problems):
+            return self._failure(answer.word, answer, answer.explanation if account.merchant.is_test else None)
         if answer is Refusal.REPEATED:
             return self._repeated(account)
         if isinstance(answer, Refusal):
@@ -386,6 +400,8 @@ class Edge:
             return stored
         if kind in _NEW_PAYMENTS:
             read = requests.authorization if kind is Kind.AUTHORIZE else requests.credit
+            if echecks.pays(document, stored.brought if stored is not None else NOTHING_BROUGHT):
+                read = partial(echecks.read, is_credit=kind is Kind.CREDIT)
             if stored is None:
                 return read(document, merchant, now)
             decoded = read(dict(stored.document), merchant, now, stored.brought)
@@ -451,20 +467,17 @@ class Edge:
         asked = canonical.encode(decoded.kept)
         if isinstance(command, Authorize | Credit):
             asked += self._gateway.vault.fingerprint(merchant.id, command.card.pan)
+        elif isinstance(command, Echeck):
+            account = command.account
+            asked += self._gateway.vault.fingerprint_of_account(merchant.id, account.number, account.routing_number)
         return asked
 
     # ---- refusing
 
     def _refused(self, operation: Operation, refusal: Refusal, body: bytes = b"{}") -> HttpResponse:
         word = of_refusal(operation, refusal)
-        name = _REFUSED_FIELDS.get(refusal)
-        problems = None
-        if name or refusal is Refusal.TRANSIENT_SPENT:
-            document = parse(body)
-            assert not isinstance(document, Malformed), "a request that is malformed was decoded"
-            transient = flex.named(document)
-            place = place_of(operation.value, name, document) if name else transient[0] if transient else ""
-            problems = Problems(word, (FieldError(place),))
+        place = place_in(operation, refusal, body)
+        problems = Problems(word, (FieldError(place),)) if place is not None else None
         return self._failure(word, problems, explanation=refusal.value)
 
     def _failure(self, word: Word, problems: Problems | None = None, explanation: str | None = None) -> HttpResponse:
@@ -479,11 +492,3 @@ class Edge:
             fields=problems.explanation if problems else None,
         )
         return HttpResponse(status, body, {EXPLANATION: explanation[:MOST_EXPLAINED]} if explanation else {})
-
-
-_REFUSED_FIELDS: Final = {
-    Refusal.AMOUNT_NOT_POSITIVE: "amount",
-    Refusal.CURRENCY_MISMATCH: "currency",
-    Refusal.OTHER_CARD: "pan",
-}
-"""Refusals that are about one field, by its neutral name."""

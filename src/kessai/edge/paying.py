@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.dialects.cybersource import agreements, answers, flex, members, requests, stored
+from kessai.dialects.cybersource import agreements, answers, echecks, flex, members, requests, stored
 from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA
@@ -26,14 +26,19 @@ from kessai.dialects.cybersource.stored import Supplied, Tokens, Wanted
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
+from kessai.edge.proving import Proving
 from kessai.outcomes import Attached
+from kessai.payment.agreement import Original
 from kessai.payment.authorize import Authorize
-from kessai.payment.card import Card, Expiry, Pan
+from kessai.payment.bank import BankAccount
+from kessai.payment.card import AccountNumber, Card, Expiry, Pan
 from kessai.payment.credit import Credit
+from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
+from kessai.storage.originals import Originals
 from kessai.storage.payments import Answer, Claim
-from kessai.tokenizer import NetworkCard, Tokenizer, Unresolved
+from kessai.tokenizer import NetworkCard, Resolved, Tokenizer, Unresolved
 from kessai.tokens import network, rules
 from kessai.tokens.network import Option
 from kessai.tokens.objects import (
@@ -55,6 +60,7 @@ _OPTIONS: Final = frozenset(option.value for option in Option)
 _NUMBERS: Final = (
     ("paymentInformation", "card", "number"),
     ("paymentInformation", "tokenizedCard", "number"),
+    echecks.NUMBER,
 )
 """What pays before any token does."""
 
@@ -73,6 +79,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     """The network token that pays in the card's place."""
     card_suffix: str = ""
     """The last four of that card."""
+    card_expiry: Expiry | None = None
+    """What is on file of its expiry."""
     claim: Claim | None = None
     """Of the transient token that pays: it goes with commit 1."""
 
@@ -87,9 +95,11 @@ _NO_TOKENS: Final = Tokens()
 class Paying:
     """What the edge asks of the tokenizer."""
 
-    def __init__(self, tokenizer: Tokenizer, transients: Transients) -> None:
+    def __init__(self, tokenizer: Tokenizer, transients: Transients, originals: Originals, proving: Proving) -> None:
         self._make = tokenizer
         self._transients = transients
+        self._originals = originals
+        self.proving = proving
 
     async def look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
         """None for a request that neither names a token nor makes one. `by_network`: a network token may pay."""
@@ -126,8 +136,6 @@ class Paying:
         )
         if isinstance(found, Unresolved):
             return named.refused(found.kind)
-        if not brings_number and not isinstance(found.number, Pan):
-            return named.refused(InstrumentIdentifier if InstrumentIdentifier in named.ids else PaymentInstrument)
         tokens = Tokens(
             instrument=found.instrument,
             payment_instrument=found.payment_instrument,
@@ -148,6 +156,8 @@ class Paying:
         brought = stored.supplied(
             tokens, pan, found.expiry, has_bill_to=bool(said.get("billTo")), has_ship_to=bool(said.get("shipTo"))
         )
+        if isinstance(found.number, AccountNumber):
+            brought = replace(brought, account=_account(found, found.number))
         held = Stored(document=whole, brought=brought, tokens=paid, types=types)
         if pan is None or found.instrument is None or not by_network:
             return held
@@ -163,7 +173,8 @@ class Paying:
             return held
         year, _, month = card.expiry.partition("-")
         brought = replace(held.brought, pan=card.number, expiry=Expiry(int(year), int(month)), is_network=True)
-        return replace(held, brought=brought, network=card, card_suffix=pan.suffix)
+        on_file = held.brought.expiry
+        return replace(held, brought=brought, network=card, card_suffix=pan.suffix, card_expiry=on_file)
 
     async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
         """The same of a request that is as requests usually are; None where it has to be walked."""
@@ -244,10 +255,19 @@ class Paying:
         """A payment that its merchant initiates, with what a live issuer would mind of it."""
         whole = found.document if found is not None else document
         instrument = found.tokens.instrument if found is not None else None
+        by_token = instrument is not None or "network-token" in command.flags
+        fingerprint = self._make.fingerprint(merchant.id, command.card.pan)
         if instrument is None:
-            fingerprint = self._make.fingerprint(merchant.id, command.card.pan)
             instrument = await self._make.tokens.by_fingerprint(merchant.id, fingerprint)
-        minded = agreements.warnings(whole, instrument, command.card.brand)
+        previous = agreements.previous_of(whole)
+        originals: tuple[Original, ...] | None = ()
+        if previous is not None:
+            numbers = {fingerprint}
+            if instrument is not None and instrument.fingerprint is not None:
+                numbers.add(instrument.fingerprint)
+            originals = await self._originals.find(merchant.id, numbers, previous)
+        card = agreements.Card(instrument, command.card.brand, by_token=by_token)
+        minded = agreements.warnings(whole, card, originals, merchant.at(self._make.clock()))
         return replace(command, warnings=command.warnings + minded) if minded else command
 
     # ---- what an approval makes
@@ -255,16 +275,42 @@ class Paying:
     def maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
         """What decides on the tokens of an approved payment; None where there will be none to decide on."""
         command = request.command
+        if isinstance(command, Echeck):
+            return self._maker_of_account(merchant, request, command, found)
         if not isinstance(command, Authorize):
             return None
         wanted = None
         if found.types:
-            wanted = stored.wanted(found.types, found.document, found.brought, command.card, found.tokens.customer)
+            card = command.card if found.network is None else self._behind(merchant, found, command.card)
+            wanted = stored.wanted(found.types, found.document, found.brought, card, found.tokens.customer)
         instrument = found.tokens.instrument
         needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
             return None
         return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
+
+    def _behind(self, merchant: Merchant, found: Stored, paid: Card) -> Card:
+        """The card in whose place a network token paid: that is what is kept, and not the token."""
+        assert found.tokens.instrument is not None
+        pan = self._make.number(merchant.id, found.tokens.instrument)
+        assert isinstance(pan, Pan)
+        expiry = stored.expiry_said(found.document) or found.card_expiry
+        return replace(paid, pan=pan, expiry=expiry, brand=pan.brand)
+
+    def _maker_of_account(self, merchant: Merchant, request: Request, command: Echeck, found: Stored) -> "Maker | None":
+        """The same of a bank account; a credit makes none, like that of a card."""
+        if command.is_credit or not found.types:
+            return None
+        wanted = stored.wanted(found.types, found.document, found.brought, command.account, found.tokens.customer)
+        instrument = found.tokens.instrument
+        return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
+
+
+def _account(found: Resolved, number: AccountNumber) -> BankAccount:
+    instrument, owned = found.instrument, found.payment_instrument
+    return echecks.of_token(
+        instrument.document if instrument is not None else {}, owned.document if owned is not None else {}, number
+    )
 
 
 class Maker(Struct, frozen=True, kw_only=True):
@@ -284,6 +330,9 @@ class Maker(Struct, frozen=True, kw_only=True):
         if self.wanted is None:
             return await self._remembered(network_id)
         changes, told = await self._made(self.wanted, network_id)
+        if not self.wanted.types & _OVER_A_NUMBER:  # what is made says nothing of the number that paid
+            remembered = await self._remembered(network_id)
+            changes = changes.also(remembered.changes) if remembered is not None else changes
         echo = replace(self.request.echo, made=told)
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
@@ -315,16 +364,15 @@ class Maker(Struct, frozen=True, kw_only=True):
             owner = customer = make.new_customer(wanted.customer)
             changes = Changes((customer,))
         number, is_new = None, None
-        if wanted.types & {stored.NUMBER, stored.INSTRUMENT}:
-            pan = wanted.card.pan
-            number, is_new = await make.instrument_of(merchant_id, pan, {"card": {"number": pan.masked()}})
+        if wanted.types & _OVER_A_NUMBER:
+            number, is_new = await make.instrument_of(merchant_id, *_number(wanted.card))
             if network_id is not None and agreements.agreement_of(number) is None:
                 number = replace(_agreed(number, network_id), version=1) if is_new else _agreed(number, network_id)
             changes = changes.also(Changes((number,)) if is_new else Changes((), (number,)))
         card = address = None
         if stored.INSTRUMENT in wanted.types:
             assert number is not None
-            expiry = wanted.card.expiry
+            expiry = wanted.card.expiry if isinstance(wanted.card, Card) else None
             new_card = make.new_payment_instrument(
                 owner,
                 number,
@@ -346,6 +394,18 @@ class Maker(Struct, frozen=True, kw_only=True):
             instrument=number,
         )
         return changes, told
+
+
+_OVER_A_NUMBER: Final = frozenset({stored.NUMBER, stored.INSTRUMENT})
+"""Kinds of tokens that come with an instrument identifier."""
+
+
+def _number(paid: Card | BankAccount) -> tuple[Pan | AccountNumber, dict[str, object], str]:
+    """The number that an instrument identifier stands for, the document it begins with, and the routing number."""
+    if isinstance(paid, Card):
+        return paid.pan, {"card": {"number": paid.pan.masked()}}, ""
+    shown = {"number": paid.number.masked(), "routingNumber": paid.routing_number}
+    return paid.number, {"bankAccount": shown}, paid.routing_number
 
 
 def _agreed(number: InstrumentIdentifier, network_id: str) -> InstrumentIdentifier:

@@ -18,6 +18,7 @@ from kessai.claims import KEYS_KEPT, claim_of
 from kessai.gateway import Busy, Circumstances, Gateway
 from kessai.log import log
 from kessai.outcomes import Encode, OutcomeUnknown
+from kessai.payment.agreement import Agreement
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Card
 from kessai.payment.lifecycle import Refusal
@@ -53,6 +54,8 @@ class OnFile(Struct, frozen=True, kw_only=True):
     last_name: str = ""
     flags: frozenset[str] = frozenset()
     """What the rules must remember besides; see `lifecycle.FLAGS`."""
+    agreed: str = ""
+    """The network's id of the payment by which the cardholder agreed, where it is on file with the card."""
 
 
 CardOf = Callable[[Merchant, str], Awaitable[OnFile | None]]
@@ -65,6 +68,8 @@ class Words(Struct, frozen=True):
     particulars: Callable[[Subscription, Charge | None], bytes]
     """Of a charge; of the verification of a card, where there is none."""
     encode: Encode
+    agreement: Callable[[bytes], Agreement | None]
+    """What an acquirer is told by those members."""
 
 
 class Biller(Struct, frozen=True):
@@ -183,13 +188,17 @@ async def _pay(
     on_file = await biller.card_of(merchant, subscription.customer)
     if on_file is None:
         return Result.SOFT
+    if not subscription.original and on_file.agreed:
+        subscription = replace(subscription, original=on_file.agreed)
+    particulars = biller.words.particulars(subscription, wanted)
     command = Authorize(
         amount=amount,
         card=on_file.card,
         capture=wanted is not None,
         reference=subscription.reference or subscription.code,
         flags=on_file.flags | {"merchant-initiated"},
-        particulars=biller.words.particulars(subscription, wanted),
+        particulars=particulars,
+        agreement=biller.words.agreement(particulars),
     )
     circumstances = Circumstances(correlation=f"subscription-{ids.show(subscription.id)}", claims=(claim,))
     answer = await biller.gateway.perform(merchant, command, circumstances, biller.words.encode)

@@ -1,12 +1,13 @@
 """Authorize: hold money on a card; a sale is an authorization with immediate capture; an increment adds to a hold.
 
-Pure. What the gateway can know without asking anybody (a number that cannot exist, an expired card, an approval given
-by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
+Pure. What the gateway can know without asking anybody (a number that cannot exist, an expired card, a cardholder who is
+not authenticated, an approval given by voice) is a verdict: it is recorded like any outcome, and nothing is sent.
 """
 
 from datetime import datetime, timedelta
 from typing import Final
 
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import PUBLISHED_TEST_NUMBERS, Brand, Card
 from kessai.payment.lifecycle import (
     Approved,
@@ -35,14 +36,17 @@ class Authorize(Command, frozen=True, kw_only=True):
     """The approval code that an issuer gave by voice."""
     barred: Declined | None = None
     """The decline of a risk rule: nothing is sent."""
+    agreement: Agreement | None = None
 
 
 class Increment(Command, frozen=True, kw_only=True):
     amount: Money
+    agreement: Agreement | None = None
 
 
 INCREMENT_BRANDS: Final = frozenset({Brand.VISA, Brand.MASTERCARD, Brand.AMEX, Brand.DISCOVER})
 MAX_INCREMENTS: Final = 100
+_NOT_AUTHENTICATED: Final = frozenset({"authentication-failed", "authentication-missing"})
 
 
 def prepare(command: Authorize, merchant: Merchant, now: datetime, new_id: int) -> Prepared | Refusal:
@@ -65,7 +69,7 @@ def prepare(command: Authorize, merchant: Merchant, now: datetime, new_id: int) 
         warnings=command.warnings,
         particulars=command.particulars,
     )
-    return Prepared(transaction=transaction, verdict=_verdict(command, merchant, now))
+    return Prepared(transaction=transaction, verdict=_verdict(command, merchant, now), agreement=command.agreement)
 
 
 def _verdict(command: Authorize, merchant: Merchant, now: datetime) -> Outcome | None:
@@ -76,6 +80,9 @@ def _verdict(command: Authorize, merchant: Merchant, now: datetime) -> Outcome |
     # A card is good until its month has ended everywhere, UTC-12 last.
     if command.card.expiry is not None and command.card.expiry.is_past((now - timedelta(hours=12)).date()):
         return Declined(reason=Reason.EXPIRED_CARD)
+    if not command.flags.isdisjoint(_NOT_AUTHENTICATED):
+        is_failed = "authentication-failed" in command.flags
+        return Declined(reason=Reason.AUTHENTICATION_FAILED if is_failed else Reason.AUTHENTICATION_REQUIRED)
     if command.voice_approval:
         return Approved(amount=command.amount, facts={"approval_code": command.voice_approval})
     return None
@@ -116,5 +123,6 @@ def prepare_increment(
             flags=command.flags,
             warnings=command.warnings,
             particulars=command.particulars,
-        )
+        ),
+        agreement=command.agreement,
     )

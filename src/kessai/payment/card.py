@@ -213,6 +213,11 @@ class AccountNumber(Secret):
     def digits(self) -> str:
         return self._text
 
+    @property
+    def suffix(self) -> str:
+        """The last four digits where at least as many stay hidden, else none."""
+        return self._text[-4:] if len(self._text) >= 8 else ""
+
     def masked(self) -> str:
         return "X" * len(self._text)
 

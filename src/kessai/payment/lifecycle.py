@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from kessai.payment.agreement import Agreement
 from kessai.payment.card import Brand
 from kessai.payment.money import Currency, Money
 from kessai.payment.options import PaymentOption
@@ -69,6 +70,8 @@ class Reason(Word):
     OVER_LIMIT = "over-limit"
     INVALID_CVN = "invalid-cvn"
     ON_NEGATIVE_LIST = "on-negative-list"
+    CHECK_DECLINED = "check-declined"
+    ACCOUNT_NOT_VERIFIED = "account-not-verified"
     ACCOUNT_FROZEN = "account-frozen"
     BLOCKED_BY_CARDHOLDER = "blocked-by-cardholder"
     PAYMENT_REFUSED = "payment-refused"
@@ -76,6 +79,7 @@ class Reason(Word):
     PROCESSOR_ERROR = "processor-error"
     PIN_TRIES_EXCEEDED = "pin-tries-exceeded"
     AUTHENTICATION_REQUIRED = "authentication-required"
+    AUTHENTICATION_FAILED = "authentication-failed"
     DECLINED_CAPTURE_POSSIBLE = "declined-capture-possible"
     RISK_REVIEW = "risk-review"
     RISK_REJECT = "risk-reject"
@@ -92,6 +96,7 @@ class Refusal(Word):
     NOT_FOUND = "there is no such transaction of this merchant"
     WRONG_KIND = "the operation does not apply to this kind of transaction"
     NOT_SUPPORTED = "the merchant's acquirer does not offer this operation"
+    HOLDS_NOTHING = "the debit of a bank account holds nothing that could be captured or released"
     BRAND_NOT_ACCEPTED = "the merchant's acquirer does not take this card brand"
     CURRENCY_MISMATCH = "the currency is not the payment's"
     OTHER_CARD = "a refund goes to the card that paid, and to no other"
@@ -120,6 +125,9 @@ class Refusal(Word):
     KEY_REUSED = "the key was used before for another request"
     REPEATED = "this signed request was sent before"
     TRANSIENT_SPENT = "the transient token was used before"
+    AUTHENTICATION_SPENT = "the authentication was used before"
+    AUTHENTICATION_UNKNOWN = "there is no such authentication of this merchant, or not any more"
+    AUTHENTICATION_OTHER = "the authentication was of another card, or does not cover the amount"
     TRANSIENT_UNKNOWN = "there is no such transient token of this merchant, or its time has passed"
 
 
@@ -210,8 +218,12 @@ FLAGS: Final[Mapping[str, str]] = {
     "retail": "the card was present",
     "transit": "a transit operator's tap",
     "network-token": "the number is a network token's",
+    "bank-account": "a bank account pays or is paid: an eCheck, not a card",
     "verbal": "approved by voice; the code came with the request",
     "merchant-initiated": "the cardholder took no part",
+    "authenticated": "the issuer, or the network, vouches for the cardholder",
+    "authentication-failed": "the cardholder was not authenticated",
+    "authentication-missing": "the merchant is bound to 3-D Secure, and the cardholder was not asked",
     "capture-skipped": "the capture of a sale was not run",
     "by-gateway": "the gateway's own clean-up, not a merchant's request",
     "repeat": "sent again with the mark of a repeat",
@@ -225,6 +237,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
 
     transaction: Transaction
     verdict: Outcome | None = None
+    agreement: Agreement | None = None
+    """What the acquirer is to be told of a kept card, and of a charge without the cardholder."""
 
 
 class Command(Struct, frozen=True, kw_only=True):
@@ -383,8 +397,10 @@ def conclude(transaction: Transaction, outcome: Outcome, now: datetime, review_a
                 facts=outcome.facts,
                 concluded_at=now,
             )
-            if transaction.operation is Operation.SALE and (
-                review is not None or outcome.amount.minor < transaction.requested.minor
+            if (
+                transaction.operation is Operation.SALE
+                and (review is not None or outcome.amount.minor < transaction.requested.minor)
+                and "bank-account" not in transaction.flags  # it has no authorization that could be kept
             ):
                 return replace(done, operation=Operation.AUTHORIZE, flags=done.flags | {"capture-skipped"})
             return done

@@ -61,10 +61,15 @@ class Terms:
     """Whether a reversal may release a part of the hold."""
     increments: bool = False
     """Whether the acquirer offers incremental authorizations."""
+    echecks: bool = False
+    """Whether the acquirer offers debits and credits of bank accounts."""
     relaxed_address: bool = False
     """Whether billing address members may be missing."""
     relaxed_expiry: bool = False
     """Whether the card's expiration date may be missing."""
+    three_d_secure: Literal["optional", "obligatory"] = "optional"
+    """Whether a payment of electronic commerce needs an authentication of its cardholder, as in Japan since 2025.
+    Obligatory: one that has none and is not exempt is declined before it is sent."""
     strict_options: bool = False
     """Whether every rule of the Japanese payment options refuses, not only the malformed and contradictory."""
     excess_decimals: Literal["truncate", "refuse"] = "truncate"
@@ -90,6 +95,8 @@ class Terms:
     """IANA zone of the business date and the cut-off."""
     token_profile: str = ""
     """The profile that requests of the token family may name (`profile-id`); every other is unknown."""
+    chosen_token_ids: bool = False
+    """Whether who makes a customer, payment instrument or shipping address may choose its id."""
     issuer: str = "standard"
     """Issuer profile of the expected cardholder schedules."""
     recurring_retries: int = 3

@@ -55,16 +55,19 @@ FACETS: Final[Mapping[str, Facet]] = {
         Facet("installment_id", "j"),
         Facet("amount", "m", is_number=True),
         Facet("card_suffix", "s"),
+        Facet("account_suffix", "q"),
         Facet("card_prefix"),
         Facet("brand"),
         Facet("currency"),
         Facet("commerce_indicator"),
         Facet("operation", is_live=True),
+        Facet("service", is_live=True),
         Facet("status", is_live=True),
         Facet("outcome", is_live=True),
     )
 }
-"""In order of how much each usually narrows. `outcome` is operation, status and reason (`-` for none), with blanks."""
+"""In order of how much each usually narrows. `service` is the operation, with ` by account` behind it where a bank
+account pays; `outcome` is operation, status and reason (`-` for none), with blanks."""
 
 KEPT: Final = tuple(
     facet.name for facet in FACETS.values() if not facet.is_live and facet.name not in ("id", "submitted_at")

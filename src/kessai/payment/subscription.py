@@ -156,6 +156,7 @@ DECLINES: Final[Mapping[Reason, Result]] = {
     Reason.BLOCKED_BY_CARDHOLDER: Result.HARD,
     Reason.INVALID_ACCOUNT: Result.HARD,
     Reason.AUTHENTICATION_REQUIRED: Result.HARD,
+    Reason.AUTHENTICATION_FAILED: Result.HARD,
     Reason.RISK_REJECT: Result.HARD,
     Reason.WATCHLIST_MATCH: Result.HARD,
 }
@@ -351,7 +352,14 @@ def _switch(subscription: Subscription, plan: Plan, now: datetime) -> Subscripti
     billing = plan.billing
     if billing.cycles is not None:
         billing = replace(billing, cycles=billing.cycles + subscription.period - 1)
-    named = replace(subscription, plan_id=plan.id, plan_code=plan.code, plan_name=plan.name, billing=billing, skips=())
+    named = replace(
+        subscription,
+        plan_id=plan.id,
+        plan_code=plan.code,
+        plan_name=plan.name,
+        billing=billing,
+        skips=tuple(period for period in subscription.skips if period < subscription.period),
+    )
     if subscription.state is State.PENDING:
         return named
     is_running = subscription.state in RUNNING

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Final
 
+from kessai.payment.bank import FLAG
 from kessai.payment.lifecycle import Operation, Payment, Reason, Refusal, Status, Transaction
 
 
@@ -33,6 +34,9 @@ class State(Enum):
     SALE = "sale, not settled"
     SALE_SETTLED = "sale, settled"
     SALE_VOIDED = "sale, voided"
+    DEBIT = "eCheck debit, not settled"
+    DEBIT_SETTLED = "eCheck debit, settled"
+    DEBIT_VOIDED = "eCheck debit, voided"
     CAPTURE = "capture, not settled"
     CAPTURE_SETTLED = "capture, settled"
     CAPTURE_UNDONE = "capture, voided"
@@ -66,6 +70,9 @@ UNKNOWN_UNDONE       | ALREADY_REVERSED      | -                   | -          
 SALE                 | ALREADY_CAPTURED      | REVERSED_OR_SETTLED | -            | -              | WRONG_KIND
 SALE_SETTLED         | ALREADY_SETTLED       | ALREADY_SETTLED     | NOT_VOIDABLE | -              | WRONG_KIND
 SALE_VOIDED          | ALREADY_VOIDED        | REVERSED_OR_SETTLED | NOT_VOIDABLE | CAPTURE_VOIDED | WRONG_KIND
+DEBIT                | HOLDS_NOTHING         | HOLDS_NOTHING       | -            | -              | NOT_SUPPORTED
+DEBIT_SETTLED        | HOLDS_NOTHING         | HOLDS_NOTHING       | NOT_VOIDABLE | -              | NOT_SUPPORTED
+DEBIT_VOIDED         | HOLDS_NOTHING         | HOLDS_NOTHING       | NOT_VOIDABLE | CAPTURE_VOIDED | NOT_SUPPORTED
 CAPTURE              | WRONG_KIND            | WRONG_KIND          | -            | -              | WRONG_KIND
 CAPTURE_SETTLED      | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | -              | WRONG_KIND
 CAPTURE_UNDONE       | WRONG_KIND            | WRONG_KIND          | NOT_VOIDABLE | CAPTURE_VOIDED | WRONG_KIND
@@ -109,6 +116,8 @@ def state_of(payment: Payment, target: Transaction, now: datetime) -> State:
             return State.DECLINED
         case Operation.AUTHORIZE:
             return _authorization(payment, now)
+        case Operation.SALE if FLAG in target.flags:
+            return _moved(payment, target, State.DEBIT, State.DEBIT_SETTLED, State.DEBIT_VOIDED)
         case Operation.SALE:
             return _moved(payment, target, State.SALE, State.SALE_SETTLED, State.SALE_VOIDED)
         case Operation.CAPTURE:

@@ -3,7 +3,7 @@
 from kessai.acquirers import FACTS, personalities
 from kessai.acquirers.simulator import personalities as simulated
 from kessai.acquirers.simulator import triggers
-from kessai.acquirers.simulator.scenarios import SCENARIOS
+from kessai.acquirers.simulator.scenarios import OF_CARDS, SCENARIOS
 from kessai.reference.parts import code, meant, names, table
 
 
@@ -13,9 +13,16 @@ def print_triggers() -> str:
 
 def print_scenarios() -> str:
     return table(
-        ("Name", "Meaning", "Operations", "The acquirer", "Its answer"),
+        ("Name", "Meaning", "Operations", "The acquirer", "Its answer", "eCheck"),
         (
-            (code(row.name), row.meaning, names(row.operations), row.ending.value, row.delivery.value)
+            (
+                code(row.name),
+                row.meaning,
+                names(row.operations),
+                row.ending.value,
+                row.delivery.value,
+                "no" if row.name in OF_CARDS else "yes",
+            )
             for row in SCENARIOS.values()
         ),
     )

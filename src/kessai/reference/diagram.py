@@ -11,8 +11,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from kessai.payment import authorize, capture, credit, refund, reverse, void
-from kessai.payment.card import Brand, Card, Expiry, Pan
+from kessai.payment import authorize, capture, credit, echeck, refund, reverse, void
+from kessai.payment.bank import BankAccount
+from kessai.payment.card import AccountNumber, Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import (
     Approved,
     Declined,
@@ -21,6 +22,7 @@ from kessai.payment.lifecycle import (
     Payment,
     Prepared,
     Reason,
+    Refusal,
     Status,
     Transaction,
     Unknown,
@@ -30,12 +32,14 @@ from kessai.payment.merchant import Merchant, Terms
 from kessai.payment.money import JPY, Money
 from kessai.payment.transitions import FOLLOWING, TABLE, State, state_of
 
-_MERCHANT: Final = Merchant(id="diagram", personality="diagram", terms=Terms(increments=True))
+_MERCHANT: Final = Merchant(id="diagram", personality="diagram", terms=Terms(increments=True, echecks=True))
 _CARD: Final = Card(pan=Pan("4111111111111111"), expiry=Expiry(2099, 12), brand=Brand.VISA)
+_ACCOUNT: Final = BankAccount(number=AccountNumber("4100"), routing_number="071923284")
 _AT: Final = datetime(2026, 3, 10, 3, 0, tzinfo=UTC)
 _AMOUNT: Final = Money(10_000, JPY)
 _YES: Final = Approved(amount=_AMOUNT)
 
+ECHECK: Final = "debit of a bank account"
 BEGINNINGS: Final = (
     ("authorization", Operation.AUTHORIZE, 10_000, _YES),
     ("authorization of zero", Operation.AUTHORIZE, 0, Approved(amount=_AMOUNT.of(0))),
@@ -56,6 +60,7 @@ BEGINNINGS: Final = (
     ("credit", Operation.CREDIT, 10_000, _YES),
     ("credit, declined", Operation.CREDIT, 10_000, Declined(reason=Reason.GENERAL_DECLINE)),
     ("credit, no answer", Operation.CREDIT, 10_000, Unknown("no answer")),
+    (ECHECK, Operation.SALE, 10_000, _YES),
 )
 """Every way in which a payment begins: label, operation, amount, and how the exchange ended."""
 
@@ -75,7 +80,7 @@ def arrows() -> tuple[Arrow, ...]:
     seen: set[State] = set()
     waiting: list[tuple[Payment, int]] = []
     for label, operation, minor, outcome in BEGINNINGS:
-        payment = _begun(operation, minor, outcome)
+        payment = _begun(operation, minor, outcome, by_account=label == ECHECK)
         found[Arrow(None, label, state_of(payment, payment.root, _AT))] = None
         waiting.append((payment, payment.root.id))
     while waiting:
@@ -111,6 +116,7 @@ AUTHORIZATIONS: Final = frozenset(
     state for state in State if state.value.startswith("authorization") and "sale" not in state.value
 )
 SALES: Final = frozenset({State.SALE, State.SALE_SETTLED, State.SALE_VOIDED})
+DEBITS: Final = frozenset({State.DEBIT, State.DEBIT_SETTLED, State.DEBIT_VOIDED})
 CAPTURES: Final = frozenset({State.CAPTURE, State.CAPTURE_SETTLED, State.CAPTURE_UNDONE})
 RETURNS: Final = frozenset({State.RETURN, State.RETURN_SETTLED, State.RETURN_UNDONE})
 OPEN: Final = frozenset({State.UNKNOWN, State.UNKNOWN_UNDONE, State.REVERSED})
@@ -125,9 +131,12 @@ def _state(payment: Payment, focus: int) -> State:
     return state_of(payment, transaction, _AT)
 
 
-def _begun(operation: Operation, minor: int, outcome: Outcome) -> Payment:
+def _begun(operation: Operation, minor: int, outcome: Outcome, *, by_account: bool) -> Payment:
     amount = _AMOUNT.of(minor)
-    if operation is Operation.CREDIT:
+    prepared: Prepared | Refusal
+    if by_account:
+        prepared = echeck.prepare(echeck.Echeck(amount=amount, account=_ACCOUNT), _MERCHANT, _AT, 1)
+    elif operation is Operation.CREDIT:
         prepared = credit.prepare(credit.Credit(amount=amount, card=_CARD), _MERCHANT, _AT, 1)
     else:
         command = authorize.Authorize(
@@ -140,7 +149,7 @@ def _begun(operation: Operation, minor: int, outcome: Outcome) -> Payment:
         merchant_id=_MERCHANT.id,
         id=1,
         transactions=(root,),
-        brand=_CARD.brand,
+        brand=None if by_account else _CARD.brand,
         expires_at=_AT + timedelta(days=7),
     )
 

@@ -22,6 +22,7 @@ def print_diagrams() -> str:
     drawn = (
         ("An authorization", diagram.AUTHORIZATIONS),
         ("A sale", diagram.SALES),
+        ("An eCheck debit", diagram.DEBITS),
         ("A capture", diagram.CAPTURES),
         ("A refund or credit", diagram.RETURNS),
         ("An unknown outcome", diagram.OPEN),

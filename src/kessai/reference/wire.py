@@ -8,6 +8,8 @@ from typing import Final
 from kessai.dialects.cybersource import (
     answers,
     auth,
+    echecks,
+    emv,
     flex,
     japan,
     members,
@@ -22,7 +24,7 @@ from kessai.dialects.cybersource import (
 from kessai.dialects.cybersource import fields as wire
 from kessai.dialects.cybersource.findings import Problems
 from kessai.payment.lifecycle import Operation, Reason, Refusal
-from kessai.payment.merchant import Merchant
+from kessai.payment.merchant import Merchant, Terms
 from kessai.payment.money import JPY
 from kessai.payment.search import FACETS
 from kessai.reference.parts import code, meanings, meant, names, table
@@ -45,7 +47,7 @@ def print_routes() -> str:
 def print_search_routes() -> str:
     return table(
         ("Method", "Path", "What it asks for", "Success"),
-        ((code(method), code(path), asked, status) for method, path, asked, status in searches.ROUTES),
+        ((code(method), code(path), asked, status) for method, path, asked, status in (*searches.ROUTES, *emv.ROUTES)),
     )
 
 
@@ -114,7 +116,7 @@ def print_fields() -> str:
     return "\n\n".join(parts)
 
 
-_SOMEBODY: Final = Merchant(id="reference", personality="reference")
+_SOMEBODY: Final = Merchant(id="reference", personality="reference", terms=Terms(echecks=True))
 _ANY_TIME: Final = datetime(2026, 3, 10, tzinfo=UTC)
 _EMPTY: Final[Mapping[str, Callable[[], object]]] = {
     "payment": lambda: requests.authorization({}, _SOMEBODY, _ANY_TIME),
@@ -123,6 +125,7 @@ _EMPTY: Final[Mapping[str, Callable[[], object]]] = {
     "reversal": lambda: requests.reversal({}, 1, _SOMEBODY, JPY, frozenset(), timeout=False),
     "refund": lambda: requests.refund({}, 1, _SOMEBODY, frozenset()),
     "credit": lambda: requests.credit({}, _SOMEBODY, _ANY_TIME),
+    "echeck": lambda: echecks.read({}, _SOMEBODY, _ANY_TIME, is_credit=False),
     "void": lambda: requests.void({}, 1, frozenset(), timeout=False),
 }
 """An empty request of each kind: what the decoder misses is what is required."""

@@ -179,7 +179,7 @@ class Subscribing:
             del own["paymentInformation"]
             return msgspec.json.encode(members | own)
 
-        return Biller(usual.gateway, usual.rows, card_of, Words(kept, usual.words.encode))
+        return Biller(usual.gateway, usual.rows, card_of, Words(kept, usual.words.encode, usual.words.agreement))
 
     # ---- those that are there
 

@@ -35,7 +35,6 @@ from kessai.storage.failures import failure_of
 from kessai.storage.group import Linger, Waiting, deliver, until_settled
 from kessai.storage.lane import IMPATIENT_LOCK_MS, LOCK_MS, Lane
 from kessai.storage.together import MOST, Then, Together, merchant_of, place_of, plan_of
-from kessai.storage.writes import Conflict
 
 RECONNECT_S: Final = 0.25
 PROBE_S: Final = 0.25
@@ -202,7 +201,7 @@ class Postgres:
         result = await future
         if isinstance(result, Then):  # what the holder of a claim was told: found by a write that locks
             told = await self.write(result.write)
-            return Conflict() if told is None else told  # type: ignore[return-value]
+            return result.otherwise if told is None else told  # type: ignore[return-value]
         return result
 
     async def settled(self) -> None:

@@ -46,6 +46,8 @@ SEALED: Final = (
     Sealed(table="tokens", key=(("id", "text"),), column="sealed", purpose="card", place="token"),
     Sealed(table="transients", key=(("id", "bigint"),), column="card", purpose="card", place="card"),
     Sealed(table="transients", key=(("id", "bigint"),), column="code", purpose="secret", place="transient_code"),
+    Sealed(table="authentications", key=(("id", "bigint"),), column="card", purpose="card", place="card"),
+    Sealed(table="authentications", key=(("id", "bigint"),), column="code", purpose="secret", place="waiting_code"),
 )
 
 

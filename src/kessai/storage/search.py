@@ -132,6 +132,7 @@ def condition(criterion: Criterion, to: Statement) -> str:
 _WILD: Final = {"*": "%", "?": "_"}
 _LIVE: Final[Mapping[str, str]] = {
     "operation": "t.operation",
+    "service": "t.operation || CASE WHEN t.flags LIKE '%bank-account%' THEN ' by account' ELSE '' END",
     "status": "t.status",
     "outcome": "t.operation || ' ' || t.status || ' ' || COALESCE(t.reason, '-')",
 }

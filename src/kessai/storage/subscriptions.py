@@ -92,6 +92,15 @@ class Subscriptions:
         values = {"merchant_id": merchant_id, "plan_id": plan_id, "after": after}
         return list(map(_subscription_of, await self._read("subscriptions_of_plan", values)))
 
+    async def behind(self, merchant_id: str, after: int) -> list[Subscription]:
+        """A page in the order of their ids, behind one of them."""
+        return list(
+            map(
+                _subscription_of,
+                await self._read("subscriptions_behind", {"merchant_id": merchant_id, "after": after}),
+            )
+        )
+
     async def due(self, merchant_id: str, now: datetime, after: tuple[int, int]) -> list[tuple[int, Subscription]]:
         """(when due, subscription) of what is due by now, a page behind the last one."""
         values = {"merchant_id": merchant_id, "now": to_ms(now), "after": after[0], "after_id": after[1]}
@@ -114,7 +123,7 @@ class Subscriptions:
         return int(count[0][0]), list(map(_charged, rows))
 
     async def claimed_by(self, merchant_id: str, key: bytes) -> int | None:
-        """The transaction that holds a claim."""
+        """The transaction, or what else of another family, that holds a claim."""
         rows = await self._read("claimed_by", {"merchant_id": merchant_id, "key": key})
         return int(rows[0][0]) if rows else None
 
@@ -355,7 +364,10 @@ class RecordCharge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimAnswer:
-    """Take an idempotency key for a request that will make or change resource `id`. False: it is taken."""
+    """Take what a request claims, for resource `id` that it will make or change. False: it is taken.
+
+    It is taken from requests of every other family too: a signature is for one request, whatever that is about (R-51).
+    """
 
     merchant_id: str
     key: bytes
@@ -374,7 +386,12 @@ class ClaimAnswer:
         }
 
     def apply(self, run: Run) -> bool:
-        return bool(run("claim_answer", self.values()))
+        if not run("claim_answer", self.values()):
+            return False
+        if not run("claim", self.values() | {"transaction_id": self.id}):
+            run("forget_answer", self.values())
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -411,7 +428,8 @@ class ForgetAnswer:
         return {"merchant_id": self.merchant_id, "key": self.key, "id": self.id}
 
     def apply(self, run: Run) -> None:
-        run("forget_answer", self.values())
+        if run("forget_answer", self.values()):
+            run("purge_claim", self.values() | {"transaction_id": self.id})
 
 
 @dataclass(frozen=True, slots=True)

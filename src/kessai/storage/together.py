@@ -11,6 +11,12 @@ from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.attempts import AddAttempt, PurgeAttempts
+from kessai.storage.authentications import (
+    AddAuthentication,
+    ChangeAuthentication,
+    EndAuthentication,
+    PurgeAuthentications,
+)
 from kessai.storage.compact import pack
 from kessai.storage.database import Row, Values, Write
 from kessai.storage.flex import AddFlexKey, AddTransient, PurgeTransients
@@ -71,9 +77,10 @@ MOST: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """A result that another write has to find; None of it stands for a conflict."""
+    """A result that another write has to find; where it finds none, `otherwise`: the claim is another family's."""
 
     write: Write[Any]
+    otherwise: Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,7 @@ def _met(write: Begin, taken: Sequence[Claim]) -> Conflict | Refusal | Then:
     """What a write is told that did not begin: its first claim that is taken, else its payment has changed."""
     if not taken:
         return Conflict()
-    return taken[0].taken or Then(Replay(write.payment.merchant_id, taken[0]))
+    return taken[0].taken or Then(Replay(write.payment.merchant_id, taken[0]), taken[0].other)
 
 
 def _begin_touches(write: Begin) -> Iterable[object]:
@@ -262,7 +269,7 @@ def _tokens_written(rows: Sequence[Row], writes: Sequence[WriteTokens]) -> list[
     (write,) = writes
     taken = {bytes(row[0]) for row in rows if row[0] is not None}
     claim = next((claim for claim in write.claims if claim.key in taken), None)
-    return [None if claim is None else claim.taken or Then(ToldBefore(write.merchant_id, claim))]
+    return [None if claim is None else claim.taken or Then(ToldBefore(write.merchant_id, claim), claim.other)]
 
 
 def _token_touches(write: WriteTokens | FinishWithTokens) -> Iterable[object]:
@@ -425,6 +432,10 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     AddFlexKey: Together("add_flex_key", _alone, _nothing),
     AddTransient: Together("add_transient", _alone, _nothing),
     PurgeTransients: Together("purge_transients", _alone, _nothing),
+    AddAuthentication: Together("add_authentication", _alone, _nothing),
+    ChangeAuthentication: Together("change_authentication", _alone, _done),
+    EndAuthentication: Together("end_authentication", _alone, _done),
+    PurgeAuthentications: Together("purge_authentications", _alone, _nothing),
     HoldMark: Together("hold_search_mark", _alone, _done),
     IndexRows: Together("index", _alone, _nothing),
     KeepSearch: Together("keep_search", _alone, _nothing),

@@ -133,16 +133,16 @@ class Tokens:
         instrument: str | None,
     ) -> dict[str, Token]:
         """What a payment names and what that refers to, by id, as it all stood at one moment. Deleted tokens too."""
-        rows = await self._read(
-            "load_paying_tokens",
-            {
-                "merchant_id": merchant_id,
-                "customer": customer,
-                "payment_instrument": payment_instrument,
-                "shipping_address": shipping_address,
-                "instrument": instrument,
-            },
-        )
+        values = {
+            "merchant_id": merchant_id,
+            "payment_instrument": payment_instrument,
+            "shipping_address": shipping_address,
+            "instrument": instrument,
+        }
+        if customer is None:
+            rows = await self._read("load_paying_tokens", values)
+        else:
+            rows = await self._read("load_paying_customer", values | {"customer": customer})
         return {row[1]: _token(row) for row in rows}
 
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:

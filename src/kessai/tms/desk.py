@@ -15,6 +15,7 @@ from kessai.dialects.cybersource import token_faults as faults
 from kessai.dialects.cybersource import token_requests as read
 from kessai.dialects.cybersource.token_faults import Fault
 from kessai.dialects.cybersource.token_routes import Kind
+from kessai.payment.card import Pan
 from kessai.tms.network import NetworkDesk, enrolled
 from kessai.tms.parts import NO_CONTENT, Asked, Faulty, allowed, decided, fit, good, match, own, there
 from kessai.tms.several import Several
@@ -75,7 +76,7 @@ class Desk:
         for name, named in _defaults_of(sent).items():
             if named is not None:  # a new customer owns nothing yet
                 raise Faulty(faults.INVALID_FIELDS.at(f"{name}.id"))
-        customer = self._make.new_customer(sent.document)
+        customer = await self._named(asked, self._make.new_customer(sent.document))
         return decided(Changes((customer,)), say.response(customer, say.customer(customer, asked.merchant_id), 201))
 
     async def _read_customer(self, asked: Asked) -> HttpResponse:
@@ -134,6 +135,7 @@ class Desk:
         new = self._make.new_payment_instrument(
             customer, number, sent.document, expiry=sent.expiry, is_default=sent.is_default and customer is not None
         )
+        new = await self._named(asked, new)
         token, changes = rules.add(new, customer, default, None if made.created else number)
         body = say.payment(token, merchant, number)
         return decided(made.also(changes), say.response(token, body, 201))
@@ -166,6 +168,9 @@ class Desk:
             assert other is not None
             if other.id != number.id:
                 token, number = allowed(rules.refer(token, number, other)), other
+                pan = self._make.number(merchant, other)
+                brand = pan.brand if isinstance(pan, Pan) else None
+                sent = replace(sent, document=read.over_another(sent.document, asked.document, brand))
                 made = made if made.created else Changes((), (other,))
         fit(sent.document, number)
         customer = default = None
@@ -226,7 +231,7 @@ class Desk:
         sent = good(read.shipping_address(asked.document))
         default = (await self._tokens.defaults(asked.merchant_id, customer.id))[1]
         new = self._make.new_shipping_address(customer, sent.document, is_default=sent.is_default)
-        token, changes = rules.add(new, customer, default)
+        token, changes = rules.add(await self._named(asked, new), customer, default)
         return decided(changes, say.response(token, say.address(token, asked.merchant_id), 201))
 
     async def _list_addresses(self, asked: Asked) -> HttpResponse:
@@ -322,6 +327,19 @@ class Desk:
 
     async def _identifier(self, asked: Asked) -> InstrumentIdentifier:
         return there(await self._tokens.instrument_identifier(asked.merchant_id, asked.route.id))
+
+    # ---- ids
+
+    async def _named(self, asked: Asked, new: T) -> T:
+        """A new token with the id that its request chooses, where its merchant's may."""
+        if not asked.merchant.terms.chosen_token_ids:
+            return new
+        chosen = good(read.chosen_id(asked.document))
+        if chosen is None:
+            return new
+        if await self._tokens.any_kind(asked.merchant_id, chosen) is not None:
+            raise Faulty(faults.ID_IS_TAKEN.at("id"))
+        return replace(new, id=chosen)
 
     # ---- several at once
 

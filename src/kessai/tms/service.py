@@ -15,7 +15,7 @@ from kessai import ids
 from kessai.accounts import Account
 from kessai.claims import KEYS_KEPT, bound_to, claim_of
 from kessai.dialects import HttpRequest, HttpResponse
-from kessai.dialects.cybersource import answers, flex, token_faults, token_routes
+from kessai.dialects.cybersource import answers, flex, token_bins, token_faults, token_routes
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA, of_refusal
 from kessai.dialects.cybersource.token_routes import Kind, Match
@@ -143,7 +143,9 @@ class TokenService:
             if told.is_replay:
                 self._metrics.replays += 1
                 response = replace(response, headers={**response.headers, REPLAYED: "true"})
-            return self._ended(response)
+            told = response
+        if token_bins.are_wanted(found.row.kind, asked.query):
+            told = token_bins.beside(told)
         return self._ended(told)
 
     def _ended(self, response: HttpResponse) -> HttpResponse:

@@ -98,6 +98,29 @@ def update(
     return Changes((), (after, *renewed, *over))
 
 
+HISTORY: Final = "kessaiInformation"
+"""Member of an instrument identifier that keeps what its issuer told: `{"updates": [{"month", "notice"}]}`."""
+MOST_KEPT: Final = 12
+"""Notices that are kept of a card, the oldest forgotten first."""
+
+
+def history(instrument: InstrumentIdentifier) -> tuple[Mapping[str, str], ...]:
+    """What the issuer of a card told, oldest first: `month` of business time, and `notice`."""
+    return tuple(instrument.document.get(HISTORY, {}).get("updates", ()))
+
+
+def noted(changes: Changes, instrument: InstrumentIdentifier, month: str, notice: Notice) -> Changes | None:
+    """The changes of a notice, with a note of it on the card. None: it was told this month, and changes nothing."""
+    note = {"month": month, "notice": notice.name}
+    before = history(instrument)
+    if note in before and not changes.changed:
+        return None
+    told = {"updates": [*before, note][-MOST_KEPT:]}
+    others = tuple(token for token in changes.changed if token.id != instrument.id)
+    after = next((token for token in changes.changed if token.id == instrument.id), seen(instrument))
+    return Changes(changes.created, (replace(after, document={**after.document, HISTORY: told}), *others))
+
+
 def _renewed(token: PaymentInstrument, month: str) -> PaymentInstrument:
     """Good for four years more, and for as often as nobody asked meanwhile."""
     expiry = later(token.expiry, LIFE_YEARS)

@@ -103,6 +103,7 @@ def _orders(served: Served) -> dict[str, Json]:
     orders["tokens"] = {"parts": ["tokens"], "merchants": everybody}
     orders["stored"] = {"parts": ["stored"], "merchants": orders["signature"]["merchants"]}
     orders["network tokens"] = {"parts": ["network tokens"], "merchants": orders["signature"]["merchants"]}
+    orders["authentications"] = {"parts": ["authentications"], "merchants": orders["signature"]["merchants"]}
     orders["contexts"] = {"parts": ["contexts"], "merchants": orders["signature"]["merchants"]}
     secure = {
         authentication: {**merchants["sandbox"], "run_environment": served.secure}

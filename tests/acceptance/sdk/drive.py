@@ -15,8 +15,11 @@ never reached an answer is `{"failed": text}`. Beside the calls stands the `vers
 import json
 import sys
 import time
+import urllib.parse
+import urllib.request
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -114,6 +117,12 @@ class Shop:
             arguments[kind] = json.dumps(_without_none(request.to_dict()))
         return self._send(name, APIS[method], method, arguments, {**self.merchants[merchant], **changes})
 
+    def risk(self, name: str, method: str, kind: str, values: Json) -> str:
+        """Make one call about payer authentication; `kind` is what the client calls its request."""
+        request = self._model("".join(part.title() for part in kind.split("_")), values)
+        arguments: Json = {kind: json.dumps(_without_none(request.to_dict()))}
+        return self._send(name, "PayerAuthenticationApi", method, arguments, self.merchants["sandbox"])
+
     def token(self, name: str, api: str, method: str, values: Json | None = None, /, **path: str) -> str:
         """Make one call about tokens; `path` has the ids in it by the client's names of them."""
         arguments: Json = dict(path)
@@ -184,6 +193,17 @@ def lifecycle(shop: Shop) -> None:
 
     credit = shop.call("credit", "create_credit", {**payment_of("200.00"), "processing_information": {}})
     shop.call("void of a credit", "void_credit", REFERENCE, of=credit)
+
+    account = {"account": {"type": "C", "number": "4100271828"}, "routing_number": "071923284"}
+    echeck = {
+        **payment_of("70.00"),
+        "payment_information": {"payment_type": {"name": "CHECK"}, "bank": account},
+        "processing_information": {"bank_transfer_options": {"sec_code": "WEB"}},
+    }
+    debit = shop.call("eCheck", "create_payment", echeck)
+    shop.call("details of an eCheck", "get_transaction", of=debit)
+    shop.call("refund of an eCheck", "refund_payment", amount("20.00"), of=debit)
+    shop.call("eCheck credit", "create_credit", echeck)
 
 
 _THIS_WEEK: Final = "submitTimeUtc:[NOW/DAY-7DAYS TO NOW/DAY+1DAY}"
@@ -424,6 +444,64 @@ def network_tokens(shop: Shop) -> None:
     shop.token("after its end", api, "get_tokenized_card", tokenized_card_id=token)
 
 
+def authentications(shop: Shop) -> None:
+    """A cardholder who is authenticated: by the three calls for it, and by payments that ask and take."""
+    setup: Json = {**REFERENCE, "payment_information": {"card": CHALLENGED}}
+    shop.risk("set-up", "payer_auth_setup", "payer_auth_setup_request", setup)
+    asked: Json = {
+        **REFERENCE,
+        "order_information": payment_of("102.21")["order_information"],
+        "payment_information": {"card": CHALLENGED},
+        "consumer_authentication_information": {"return_url": "https://shop.example/back", "device_channel": "BROWSER"},
+    }
+    enrol, wanted = "check_payer_auth_enrollment", "check_payer_auth_enrollment_request"
+    shop.risk("enrolment", enrol, wanted, asked)
+    told = shop.noted["enrolment"].get("answer", {}).get("consumer_authentication_information", {})
+    name = {"authentication_transaction_id": told.get("authentication_transaction_id", "")}
+    result: Json = {**REFERENCE, "consumer_authentication_information": name}
+    shop.risk("result before", "validate_authentication_results", "validate_request", result)
+    play_payer(told, "1234")
+    shop.risk("result", "validate_authentication_results", "validate_request", result)
+    frictionless: Json = {**asked, "payment_information": {"card": {**CHALLENGED, "number": "4000000000002701"}}}
+    shop.risk("frictionless", enrol, wanted, frictionless)
+    failed: Json = {**asked, "payment_information": {"card": {**CHALLENGED, "number": "4000000000002925"}}}
+    shop.risk("failed", enrol, wanted, failed)
+    shop.risk("nothing to ask", enrol, wanted, REFERENCE)
+
+    taken = payment_of("102.21", card=CHALLENGED, action_list=["VALIDATE_CONSUMER_AUTHENTICATION"])
+    with_result = {**taken, "consumer_authentication_information": name}
+    paid = shop.call("payment with the result", "create_payment", with_result)
+    shop.call("reversal of the first authenticated", "auth_reversal", reversal("102.21"), of=paid)
+    wants: Json = {"consumer_authentication_information": {"return_url": "https://shop.example/back"}}
+    request = payment_of("102.21", card=CHALLENGED, action_list=["CONSUMER_AUTHENTICATION"])
+    shop.call("payment that asks", "create_payment", {**request, **wants})
+    told = shop.noted["payment that asks"].get("answer", {}).get("consumer_authentication_information", {})
+    play_payer(told, "1234")
+    name = {"authentication_transaction_id": told.get("authentication_transaction_id", "")}
+    made = shop.call("payment that takes", "create_payment", {**taken, "consumer_authentication_information": name})
+    shop.call("details of it", "get_transaction", of=made)
+    shop.call("reversal of the second authenticated", "auth_reversal", reversal("102.21"), of=made)
+    brought: Json = {"cavv": "AAABCSIIAAAAAAACcwgAEMCoNh+=", "xid": "T1Y0OVcxMVJJdkI0WFlBcXptUzE=", "eci_raw": "05"}
+    own = {**payment_of("102.21"), "consumer_authentication_information": brought}
+    paid = shop.call("payment that brings its own", "create_payment", own)
+    shop.call("reversal of the third authenticated", "auth_reversal", reversal("102.21"), of=paid)
+
+
+CHALLENGED: Final[Json] = {
+    "number": "4000000000002503",
+    "expiration_month": "12",
+    "expiration_year": "2031",
+    "type": "001",
+}
+
+
+def play_payer(told: Json, code: str) -> None:
+    """What the payer's browser does with a challenge."""
+    form = urllib.parse.urlencode({"token": told.get("access_token", ""), "code": code}).encode()
+    with suppress(ValueError):  # there is no address where nothing was told
+        urllib.request.urlopen(told.get("step_up_url", "").replace("step-up", "challenge"), form).close()
+
+
 def contexts(shop: Shop) -> None:
     """A capture context for card fields in a page: a text, no model."""
     request = shop.sdk.models.GenerateCaptureContextRequest(
@@ -459,6 +537,7 @@ PARTS: Final[Mapping[str, Callable[[Shop], None]]] = {
     "stored": stored,
     "network tokens": network_tokens,
     "contexts": contexts,
+    "authentications": authentications,
     "secure": secure,
     "distrust": distrust,
 }

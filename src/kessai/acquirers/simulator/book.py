@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from kessai.acquirers import Exchange
+from kessai.payment.agreement import Agreement
 from kessai.payment.lifecycle import Approved, Operation, Reason
 from kessai.payment.money import Currency, Money
 
@@ -30,6 +31,8 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True, tag="done", tag_fiel
     facts: dict[str, str]
     original: int | None = None
     review: Reason | None = None
+    agreement: Agreement | None = None
+    """What the acquirer was told of a kept card, or of a charge without the cardholder."""
 
 
 class Stands(msgspec.Struct, frozen=True, omit_defaults=True, tag="stands", tag_field="line"):
@@ -76,6 +79,7 @@ def line_of(exchange: Exchange, answer: Approved) -> Done:
         facts=answer.facts,  # type: ignore[arg-type] # a dict that nobody changes any more
         original=exchange.original_id,
         review=answer.review,
+        agreement=exchange.agreement,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator import triggers
 from kessai.acquirers.simulator.book import Book, Keeper, line_of
-from kessai.acquirers.simulator.scenarios import SCENARIOS, Delivery, outcome
+from kessai.acquirers.simulator.scenarios import SCENARIOS, Delivery, may_end, outcome
 from kessai.payment.lifecycle import Approved, Failed, Operation, Outcome, Reason
 from kessai.payment.money import Money
 
@@ -63,7 +63,7 @@ class Desk:
         overrides = None
         if exchange.scenario is not None:
             asked = SCENARIOS.get(exchange.scenario)
-            if asked is None or exchange.operation not in asked.operations:
+            if asked is None or not may_end(exchange, asked):
                 return Played(Failed(reason=Reason.SYSTEM_ERROR))
             scenario = asked
         else:

@@ -57,8 +57,8 @@ class Simulator:
                 try:
                     await asyncio.sleep(LONGEST_SILENCE_S)
                 except asyncio.CancelledError:
-                    # The card lived for the exchange, and that is over.
-                    self._deliver_late(replace(exchange, card=None), answer)
+                    # The card or account lived for the exchange, and that is over.
+                    self._deliver_late(replace(exchange, card=None, account=None), answer)
                     raise
         return Unknown("no answer")
 

@@ -16,6 +16,7 @@ from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Reason
 from kessai.payment.merchant import Terms
 from kessai.payment.options import CONTRACTS
+from kessai.payment.proof import ATTEMPTED, AUTHENTICATED
 from kessai.payment.word import Word
 
 _B, _R = Brand, Reason
@@ -31,6 +32,7 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             terms=Terms(
                 over_capture="allow",
                 over_refund="allow",
+                echecks=True,
                 token_profile="93B32398-AD51-4CC2-A682-EA3E93614EB1",  # noqa: S106  the one of the public samples
                 options=CONTRACTS["sandbox"],
             ),
@@ -40,7 +42,7 @@ PERSONALITIES: Final[Mapping[str, Personality]] = {
             title="Visa Platform Connect",
             link="simulator",
             simulated=True,
-            terms=Terms(increments=True, options=CONTRACTS["vpc"]),
+            terms=Terms(increments=True, echecks=True, options=CONTRACTS["vpc"]),
         ),
         Personality(
             name="smcc",
@@ -75,6 +77,7 @@ class Message(Word):
     REFUND = "refund, approved"
     CREDIT = "credit, approved"
     VOID = "void, approved"
+    ECHECK = "debit or credit of a bank account, taken on"
     DECLINED = "any other operation, declined"
     FAILED = "any operation that the acquirer itself failed at"
 
@@ -119,6 +122,7 @@ _JAPANESE: Final[Mapping[Message, Mapping[str, str]]] = {
         "reconciliation_id": "=jst",
     },
     _M.VOID: {},
+    _M.ECHECK: {},  # neither of them takes bank accounts
     _M.DECLINED: {"response_category": "100"},
     _M.FAILED: {"response_category": "909"},
 }
@@ -154,6 +158,7 @@ FINGERPRINTS: Final[Mapping[str, Mapping[Message, Mapping[str, str]]]] = {
         _M.REFUND: {"approval_code": "888888", "response_code": "100", "reconciliation_id": "=sixteen"},
         _M.CREDIT: {"approval_code": "888888", "response_code": "100", "reconciliation_id": "=sixteen"},
         _M.VOID: {},
+        _M.ECHECK: {"response_code": "100", "reconciliation_id": "=sixteen"},
         _M.DECLINED: {},
         _M.FAILED: {},
     },
@@ -199,6 +204,7 @@ FINGERPRINTS: Final[Mapping[str, Mapping[Message, Mapping[str, str]]]] = {
             "reconciliation_id": "=id",
         },
         _M.VOID: {},
+        _M.ECHECK: {"response_code": "00", "reconciliation_id": "=id"},
         _M.DECLINED: {"stan": "=stan", "rrn": "=rrn"},
         _M.FAILED: {},
     },
@@ -270,6 +276,22 @@ CODES: Final[Mapping[str, Mapping[Reason, Mapping[str, str]]]] = {
     "jcn": _facts_of_refusals(4),
 }
 """Per personality and reason, the response code of a refusal, with its retry category where the processor tells it."""
+
+
+PROVEN: Final[Mapping[str, frozenset[Brand]]] = {
+    "sandbox": frozenset({Brand.VISA, Brand.AMEX}),
+    "vpc": frozenset({Brand.VISA, Brand.AMEX}),
+}
+"""Personality to the brands whose issuers say how they found a cardholder authentication value."""
+
+
+def proven(exchange: Exchange) -> Mapping[str, str]:
+    """What an issuer says of the authentication value of a payment: 2 for an authentication, 3 for an attempt."""
+    proof, card = exchange.proof, exchange.card
+    if proof is None or not proof.value or card is None or card.brand not in PROVEN.get(exchange.personality, ()):
+        return {}
+    code = "2" if proof.eci in AUTHENTICATED else "3" if proof.eci in ATTEMPTED else "0"
+    return {"cavv_code": code, "cavv_raw": code}
 
 
 def facts(exchange: Exchange, message: Message, next_slip: Callable[[], str]) -> dict[str, str]:

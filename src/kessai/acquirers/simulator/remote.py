@@ -168,7 +168,7 @@ class Remote:
         key = self.key_of(exchange)
         if key in self._pending:
             return Unknown("the same message is under way")
-        kept = replace(exchange, card=None)
+        kept = replace(exchange, card=None, account=None)
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._pending[key] = _Waiting(future, kept, connection)
         self._given_up.pop(key, None)

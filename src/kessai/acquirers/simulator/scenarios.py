@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from kessai.acquirers import Exchange
-from kessai.acquirers.simulator.personalities import APPROVAL_OF, CODES, Message, facts
+from kessai.acquirers.simulator.personalities import APPROVAL_OF, CODES, Message, facts, proven
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import Money
 from kessai.payment.word import Word
@@ -203,6 +203,41 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 }
 """Every scenario by name; the order is that of the printed table."""
 
+OF_CARDS: Final = frozenset(
+    {
+        "partial-approval",
+        "avs-failed",
+        "cvn-failed",
+        "issuer-referral",
+        "expired-card",
+        "stolen-or-lost",
+        "card-not-permitted",
+        "cvn-mismatch",
+        "over-limit",
+        "invalid-cvn",
+        "blocked-by-cardholder",
+        "pin-tries-exceeded",
+        "authentication-required",
+        "declined-capture-possible",
+        "risk-review",
+        "risk-reject",
+        "risk-score",
+        "risk-reject-before",
+    }
+)
+"""Scenarios in which no eCheck ends."""
+
+OF_ACCOUNTS: Final[Mapping[Reason, Reason]] = {
+    _R.GENERAL_DECLINE: _R.CHECK_DECLINED,
+    _R.INVALID_ACCOUNT: _R.ACCOUNT_NOT_VERIFIED,
+}
+"""What a reason is called where a bank account pays."""
+
+
+def may_end(exchange: Exchange, scenario: Scenario) -> bool:
+    """Whether an exchange can end in a scenario."""
+    return exchange.operation in scenario.operations and (exchange.account is None or scenario.name not in OF_CARDS)
+
 
 def outcome(
     exchange: Exchange,
@@ -223,6 +258,8 @@ def outcome(
             return Unknown("the acquirer reported a time-out")
         case Ending.APPROVED | Ending.APPROVED_IN_PART:
             message = APPROVAL_OF[exchange.operation]
+            if exchange.account is not None and message in _TAKEN_ON:
+                message = Message.ECHECK
             if message is Message.REVERSAL and not original_seen:
                 message = Message.REVERSAL_OF_NOTHING
             said = facts(exchange, message, next_slip)
@@ -230,21 +267,28 @@ def outcome(
             if scenario.ending is Ending.APPROVED_IN_PART:
                 amount = approved or amount.of((amount.minor + 1) // 2)
                 said["balance"] = str(amount.of(0))
+            if exchange.proof is not None:
+                said.update(proven(exchange))
             _override(said, scenario.facts, overrides)
             return Approved(amount=amount, facts=said, review=scenario.reason)
         case Ending.DECLINED:
-            assert scenario.reason is not None
-            declined = (
-                Message.AUTHORIZATION_DECLINED
-                if APPROVAL_OF[exchange.operation] is Message.AUTHORIZATION
-                else Message.DECLINED
-            )
-            return Declined(reason=scenario.reason, facts=_refusal(exchange, scenario, declined, next_slip, overrides))
+            reason = scenario.reason
+            assert reason is not None
+            declined = Message.DECLINED
+            if exchange.account is not None:
+                reason = OF_ACCOUNTS.get(reason, reason)
+            elif APPROVAL_OF[exchange.operation] is Message.AUTHORIZATION:
+                declined = Message.AUTHORIZATION_DECLINED
+            return Declined(reason=reason, facts=_refusal(exchange, scenario, declined, next_slip, overrides))
         case Ending.FAILED:
             assert scenario.reason is not None
             return Failed(
                 reason=scenario.reason, facts=_refusal(exchange, scenario, Message.FAILED, next_slip, overrides)
             )
+
+
+_TAKEN_ON: Final = frozenset({Message.AUTHORIZATION, Message.REFUND, Message.CREDIT})
+"""Approvals that an eCheck has no authorization for."""
 
 
 def _refusal(

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from kessai.acquirers import Exchange
 from kessai.acquirers.simulator.personalities import PERSONALITIES
 from kessai.acquirers.simulator.scenarios import HOLDS, SCENARIOS
+from kessai.payment.bank import BankAccount
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation
 from kessai.payment.money import AMOUNT_TEXT, CURRENCIES, Money, loses_decimals
@@ -29,6 +30,9 @@ class Trigger:
     currency: str = ""
     brands: frozenset[Brand] = frozenset()
     pan: str = ""
+    routing_number: str = ""
+    account: str = ""
+    """Number of a bank account: the row is for eChecks, and every other is not."""
     expiry: str = ""
     security_code: str = ""
     flags: frozenset[str] = frozenset()
@@ -53,6 +57,8 @@ _GUIDE: Final = "payments guide"
 _RETAIL: Final = "card-present guide"
 _JCN: Final = "JCN Gateway"
 _OURS: Final = "ours"
+_OF_ACCOUNTS: Final = frozenset({Operation.SALE, Operation.CREDIT})
+_ACTIVE: Final = "a public client's tests"
 _GATEWAY: Final = "every processor"
 
 _PARTIAL: Final = {"terminal_id": "261996", "merchant_number": "000000092345678"}
@@ -89,6 +95,7 @@ def _authenticate(amount: str, code: str, brands: frozenset[Brand]) -> Trigger:
         personality="vpc",
         amount=amount,
         brands=brands,
+        without=frozenset({"authenticated"}),
         scenario="authentication-required",
         facts={"response_code": code},
         says=f"declined, the cardholder must be authenticated first, response {code}",
@@ -105,6 +112,17 @@ def _jcn(amount: str, code: str) -> Trigger:
         facts={"response_code": code},
         says=f"system error, response {code}, category 909",
         source=_JCN,
+    )
+
+
+def _echeck(account: str, scenario: str, says: str) -> Trigger:
+    return Trigger(
+        personality="*",
+        operations=_OF_ACCOUNTS,
+        account=account,
+        scenario=scenario,
+        says=says,
+        source=_OURS,
     )
 
 
@@ -198,6 +216,19 @@ TRIGGERS: Final[tuple[Trigger, ...]] = (
     _authenticate("4065.00", "65", frozenset({Brand.MASTERCARD})),
     _authenticate("6825.22", "70", frozenset({Brand.MASTERCARD, Brand.VISA})),
     Trigger(
+        personality="*",
+        operations=_OF_ACCOUNTS,
+        routing_number="121107882",
+        account="550111",
+        scenario="processor-refused",
+        says="eCheck declined by the processor: `GENERAL_DECLINE`",
+        source=_ACTIVE,
+    ),
+    _echeck("4101", "general-decline", "eCheck declined: `DECLINED_CHECK`"),
+    _echeck("4102", "insufficient-funds", "eCheck declined, the account has not enough funds: `INSUFFICIENT_FUND`"),
+    _echeck("4103", "invalid-account", "eCheck declined, there is no such account: `ACH_VERIFICATION_FAILED`"),
+    _echeck("4104", "time-out", "the acquirer reports that its processor did not answer; nothing was done"),
+    Trigger(
         personality="vpc",
         security_code="999",
         scenario="cvn-failed",
@@ -258,6 +289,8 @@ def _when(row: Trigger) -> str:
         ("amount", " ".join(filter(None, (row.amount, row.currency)))),
         ("brand", " or ".join(sorted(brand.value for brand in row.brands))),
         ("card number", row.pan),
+        ("routing number", row.routing_number),
+        ("account number", row.account),
         ("expiry", row.expiry),
         ("security code", row.security_code),
         ("flag", ", ".join(sorted(row.flags))),
@@ -268,12 +301,26 @@ def _when(row: Trigger) -> str:
 
 def find(exchange: Exchange) -> Trigger | None:
     """The row that an exchange sets off, None for an ordinary one."""
+    account = exchange.account
+    if account is not None:
+        return _of_account(exchange, account)
     amount = exchange.amount
     for row in _BY_AMOUNT.get((exchange.personality, amount.currency.exponent, amount.minor), ()):
         if _holds(row, exchange):
             return row
     for row in _WITHOUT_AMOUNT.get(exchange.personality, ()):
         if _holds(row, exchange):
+            return row
+    return None
+
+
+def _of_account(exchange: Exchange, account: BankAccount) -> Trigger | None:
+    for row in _FOR_ACCOUNTS:
+        if (
+            row.account == account.number.digits
+            and row.routing_number in ("", account.routing_number)
+            and exchange.operation in row.operations
+        ):
             return row
     return None
 
@@ -309,7 +356,7 @@ def amounts(row: Trigger, code: str) -> Iterator[Money]:
 def _index() -> dict[tuple[str, int, int], tuple[Trigger, ...]]:
     index: dict[tuple[str, int, int], tuple[Trigger, ...]] = {}
     for row in TRIGGERS:
-        if row.who == "gateway":
+        if row.who == "gateway" or row.account:
             continue
         assert row.scenario in SCENARIOS
         assert not row.expiry
@@ -325,7 +372,10 @@ def _index() -> dict[tuple[str, int, int], tuple[Trigger, ...]]:
 _BY_AMOUNT: Final = _index()
 _WITHOUT_AMOUNT: Final = {
     personality: tuple(
-        row for row in TRIGGERS if not row.amount and row.who == "simulator" and row.personality in ("*", personality)
+        row
+        for row in TRIGGERS
+        if not (row.amount or row.account) and row.who == "simulator" and row.personality in ("*", personality)
     )
     for personality in PERSONALITIES
 }
+_FOR_ACCOUNTS: Final = tuple(row for row in TRIGGERS if row.account)

@@ -5,7 +5,7 @@ the last digit of a request's says whether it is a marked repeat. Both sides rea
 unknown or malformed makes a frame garbage (ValueError), and whoever reads garbage closes the connection. An error text
 never repeats a value.
 
-A card number and a security code do travel here: they are what an acquirer is asked about.
+A card number, a security code and an account number do travel here: they are what an acquirer is asked about.
 """
 
 from collections.abc import Mapping
@@ -16,10 +16,13 @@ import msgspec
 from msgspec import Meta
 
 from kessai.acquirers import Exchange
-from kessai.payment.card import Brand, Card, Expiry, Pan, SecurityCode
+from kessai.payment.agreement import Agreement
+from kessai.payment.bank import AccountType, BankAccount
+from kessai.payment.card import AccountNumber, Brand, Card, Expiry, Pan, SecurityCode
 from kessai.payment.lifecycle import Approved, Declined, Failed, Operation, Outcome, Reason, Unknown
 from kessai.payment.money import CURRENCIES, Currency, Money
 from kessai.payment.options import PaymentOption
+from kessai.payment.proof import Proof
 
 LONGEST_FRAME: Final = 8_192
 """Bytes that a message may have; a length beyond it is garbage."""
@@ -80,6 +83,17 @@ class CardMember(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown
         return "<CardMember ***>"
 
 
+class AccountMember(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """The bank account of an eCheck, in the same way."""
+
+    number: Annotated[str, Meta(pattern=r"^[0-9]{1,17}\Z")]
+    routing_number: Annotated[str, Meta(pattern=r"^[0-9]{8,9}\Z")]
+    type: AccountType
+
+    def __repr__(self) -> str:
+        return "<AccountMember ***>"
+
+
 class Request(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, kw_only=True):
     """A message to the acquirer. Amounts in minor units."""
 
@@ -94,10 +108,13 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     transaction: Id = 0
     sent_at: datetime | None = None
     card: CardMember | None = None
+    account: AccountMember | None = None
     option: PaymentOption | None = None
     flags: tuple[Word, ...] = ()
+    agreement: Agreement | None = None
     original: Facts | None = None
     original_transaction: Id | None = None
+    proof: Proof | None = None
     scenario: Text | None = None
 
 
@@ -171,7 +188,7 @@ def sign_on(stan: str, rrn: str) -> Request:
 
 def request_of(exchange: Exchange) -> Request:
     """What is said to the acquirer."""
-    card = exchange.card
+    card, account = exchange.card, exchange.account
     first, repeat, _ = MESSAGE_TYPES[exchange.operation]
     return Request(
         mti=repeat if exchange.is_repeat else first,
@@ -192,10 +209,13 @@ def request_of(exchange: Exchange) -> Request:
         )
         if card
         else None,
+        account=AccountMember(account.number.digits, account.routing_number, account.type) if account else None,
         option=exchange.option,
         flags=tuple(sorted(exchange.flags)),
+        agreement=exchange.agreement,
         original=dict(exchange.original) if exchange.original is not None else None,
         original_transaction=exchange.original_id,
+        proof=exchange.proof,
         scenario=exchange.scenario,
     )
 
@@ -232,7 +252,7 @@ def exchange_of(request: Request) -> Exchange:
     """The exchange that a message of `read_request` asks for."""
     assert request.operation is not None
     assert request.sent_at is not None
-    card = request.card
+    card, account = request.card, request.account
     return Exchange(
         merchant_id=request.merchant,
         personality=request.personality,
@@ -250,11 +270,18 @@ def exchange_of(request: Request) -> Exchange:
         )
         if card
         else None,
+        account=BankAccount(
+            number=AccountNumber(account.number), routing_number=account.routing_number, type=account.type
+        )
+        if account
+        else None,
         option=request.option,
         flags=frozenset(request.flags),
+        agreement=request.agreement,
         original=request.original,
         original_id=request.original_transaction,
         is_repeat=request.mti == MESSAGE_TYPES[request.operation][1],
+        proof=request.proof,
         scenario=request.scenario,
     )
 

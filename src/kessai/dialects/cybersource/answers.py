@@ -17,6 +17,7 @@ from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
 from kessai.dialects.document import mask_pans
+from kessai.payment.bank import FLAG
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.money import Money
 
@@ -122,6 +123,8 @@ def encode(payment: Payment, transaction: Transaction, echo: Echo) -> tuple[int,
     body = _BODIES[transaction.operation](payment, transaction, echo)
     if echo.tokens is not None or echo.made:
         _add_tokens(body, echo)
+    if echo.authentication is not None:
+        _insert(body, "consumerAuthenticationInformation", echo.authentication)
     return 201, _encode(body)
 
 
@@ -149,6 +152,8 @@ def _payment(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     if transaction.status is Status.DECLINED:
         return _declined(payment, transaction, echo)
     is_sale = transaction.operation is Operation.SALE
+    if is_sale and FLAG in transaction.flags:
+        return _debit(transaction, echo)
     is_increment = transaction.operation is Operation.INCREMENT
     is_partial = transaction.approved < transaction.requested.minor
     status = "PARTIAL_AUTHORIZED" if is_partial else "AUTHORIZED"
@@ -178,6 +183,23 @@ def _payment(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     body |= _reconciliation(transaction, identifier)
     body |= risk(transaction)
     return body | {"status": status, "submitTimeUtc": wire_time(transaction.requested_at)}
+
+
+def _debit(transaction: Transaction, echo: Echo) -> Body:
+    """A bank account was debited: the answer of a sale, but for what an authorization would say."""
+    amount = str(_approved(transaction))
+    body = _head(transaction, echo, ("void",))
+    body["orderInformation"] = {
+        "amountDetails": {
+            "totalAmount": str(transaction.requested),
+            "authorizedAmount": amount,
+            "currency": _currency(transaction, echo),
+        }
+    }
+    answered = processor(transaction, None)
+    if answered:
+        body["processorInformation"] = answered
+    return _tail(body, transaction, "PENDING")
 
 
 def _declined(payment: Payment, transaction: Transaction, echo: Echo) -> Body:

@@ -20,6 +20,8 @@ from kessai.dialects.cybersource.answers import (
 )
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.reasons import DECLINES, REVIEWS, SERVER_TIMEOUT, Word, of_failure
+from kessai.dialects.document import text_of
+from kessai.payment.bank import FLAG
 from kessai.payment.card import Brand
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.options import PaymentOption
@@ -53,6 +55,12 @@ PROCESSOR_NAMES: Final[Mapping[str, str]] = {
 }
 """Personality to what the details call the processor."""
 _SUCCESS: Final = "Request was processed successfully."
+ECHECKS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.SALE: ("ics_ecp_debit",),
+    Operation.REFUND: ("ics_ecp_credit",),
+    Operation.CREDIT: ("ics_ecp_credit",),
+}
+"""What the same operations are called where a bank account pays."""
 _PLAIN: Final[Mapping[Operation, str]] = {
     Operation.AUTHORIZE: "AUTHORIZED",
     Operation.SALE: "AUTHORIZED",
@@ -92,7 +100,17 @@ def status_of(payment: Payment, transaction: Transaction, now: datetime) -> str:
         and transaction.approved < transaction.requested.minor
     ):
         return "PARTIAL_AUTHORIZED"
-    return _PLAIN[transaction.operation]
+    return "PENDING" if _is_debit(transaction) else _PLAIN[transaction.operation]
+
+
+def _is_debit(transaction: Transaction) -> bool:
+    return transaction.operation is Operation.SALE and FLAG in transaction.flags
+
+
+def applications_of(transaction: Transaction) -> tuple[str, ...]:
+    if FLAG in transaction.flags and transaction.operation in ECHECKS:
+        return ECHECKS[transaction.operation]
+    return APPLICATIONS[transaction.operation]
 
 
 def word_of(operation: Operation, status: Status, reason: Reason | None) -> Word | None:
@@ -125,9 +143,23 @@ def laid_over(root_particulars: bytes, particulars: bytes) -> dict[str, object]:
     return _under(msgspec.json.decode(root_particulars, type=dict[str, object]), kept)
 
 
-def encode(payment: Payment, transaction: Transaction, personality: str, now: datetime, base_url: str) -> bytes:
-    """The body for one transaction of a payment. `base_url` is scheme and host as the client called them."""
+def has_tokens(payment: Payment) -> bool:
+    """Whether a payment was paid with tokens, or may have made some: what there is to tell of them, its answer told."""
+    particulars = payment.root.particulars
+    return any(word in particulars for word in _OF_TOKENS)
+
+
+_OF_TOKENS: Final = (b'"TOKEN_CREATE"', b'"instrumentIdentifier"', b'"paymentInstrument"', b'"customer"')
+
+
+def encode(
+    payment: Payment, transaction: Transaction, personality: str, now: datetime, base_url: str, told: bytes = b""
+) -> bytes:
+    """The body for one transaction of a payment. `base_url` is scheme and host as the client called them; `told` what
+    the first request of a payment with tokens was answered."""
     kept = laid_over(payment.root.particulars, transaction.particulars)
+    answer = msgspec.json.decode(told or b"{}", type=dict[str, object])
+    kept = _under({"tokenInformation": _object(answer, "tokenInformation")}, kept)
     identifier = ids.show(transaction.id)
     body: Body = {
         "_links": {
@@ -157,11 +189,15 @@ def encode(payment: Payment, transaction: Transaction, personality: str, now: da
     if terminal:
         body["pointOfSaleInformation"] = {**_object(kept, "pointOfSaleInformation"), "terminalId": terminal}
     body["orderInformation"] = _order(payment, transaction, kept)
-    body["paymentInformation"] = _payment_information(payment, transaction, personality, kept)
-    body["processingInformation"] = _processing(transaction, kept)
+    body["paymentInformation"] = _payment_information(payment, transaction, personality, kept, answer)
+    body["processingInformation"] = _processing(transaction, kept, answer, reconciliation)
+    account = _object(answer, "processorInformation").get("paymentAccountReferenceNumber")
     body["processorInformation"] = {
         "processor": {"name": PROCESSOR_NAMES.get(personality, personality)},
         **processor(transaction, transaction.facts.get("sales_slip_number")),
+        **({"paymentAccountReferenceNumber": account} if account else {}),
+        "achVerification": {},
+        "electronicVerificationResults": {},
     }
     for name in sorted(kept.keys() - body.keys()):
         body[name] = kept[name]
@@ -202,7 +238,7 @@ def application(transaction: Transaction, reconciliation: str | None) -> Body:
     code, flag = rcodes_of(transaction.status)
     numeric = word.numeric if word else 100
     applications: list[Body] = []
-    for name in APPLICATIONS[transaction.operation]:
+    for name in applications_of(transaction):
         application: Body = {
             "name": name,
             "reasonCode": str(numeric),
@@ -254,6 +290,8 @@ def _order(payment: Payment, transaction: Transaction, kept: Mapping[str, object
 
 
 def payment_type(payment: Payment, personality: str) -> Body:
+    if FLAG in payment.root.flags:  # as every transaction of such a payment has it: a search knows one of them only
+        return {"name": "CHECK", "type": "check", "method": ""}
     return {
         "name": PROCESSOR_NAMES.get(personality, personality),
         "type": "credit card",
@@ -262,16 +300,29 @@ def payment_type(payment: Payment, personality: str) -> Body:
 
 
 def _payment_information(
-    payment: Payment, transaction: Transaction, personality: str, kept: Mapping[str, object]
+    payment: Payment,
+    transaction: Transaction,
+    personality: str,
+    kept: Mapping[str, object],
+    answer: Mapping[str, object],
 ) -> Body:
     shown = _object(kept, "paymentInformation")
+    if FLAG in transaction.flags:
+        shown["paymentType"] = payment_type(payment, personality)
+        shown["bank"] = bank_of(payment, shown)
+        return shown
     year, _, month = payment.expiry.partition("-")
+    sent = _object(shown, "card")
     card: Body = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
     if payment.expiry:
         card |= {"expirationMonth": month, "expirationYear": year}
+    card |= {name: sent[name] for name in _OLDER_CARDS if name in sent}
     code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
-    if code:
-        card["type"] = code
+    if code and payment.brand:
+        card |= {"type": code, "brandName": payment.brand.name}
+    network = _object(answer, "paymentInformation").get("tokenizedCard")
+    if network:
+        shown["tokenizedCard"] = network
     shown["paymentType"] = payment_type(payment, personality)
     shown["card"] = card
     balance = transaction.facts.get("balance")
@@ -283,8 +334,27 @@ def _payment_information(
     return shown
 
 
-def _processing(transaction: Transaction, kept: Mapping[str, object]) -> Body:
+_OLDER_CARDS: Final = ("startMonth", "startYear", "issueNumber")
+"""What some debit cards have printed on them, as the request said it."""
+
+
+def bank_of(payment: Payment, paying: Mapping[str, object]) -> Body:
+    """The bank account of a payment, of which the last four digits are shown at most."""
+    bank = _object(paying, "bank")
+    return {**bank, "account": {**_object(bank, "account"), "suffix": payment.pan_suffix}}
+
+
+def _processing(
+    transaction: Transaction, kept: Mapping[str, object], answer: Mapping[str, object], reconciliation: str | None
+) -> Body:
     shown = _object(kept, "processingInformation")
+    solution = _object(answer, "processingInformation").get("paymentSolution")
+    if solution:
+        shown["paymentSolution"] = solution
+    if reconciliation:
+        shown["reconciliationId"] = reconciliation
+    first = text_of(_object(shown, "recurringOptions").get("firstRecurringPayment"))
+    shown["fundingOptions"] = {"firstRecurringPayment": (first or "").lower() == "true"}
     shown.setdefault("commerceIndicator", "internet")
     shown.setdefault("commerceIndicatorLabel", shown["commerceIndicator"])
     for name in ("authorizationOptions", "bankTransferOptions", "captureOptions"):

@@ -29,6 +29,8 @@ class Echo(Struct, frozen=True, kw_only=True):
     payment_solution: str | None = None
     account_reference: str | None = None
     """The payment account reference of the card."""
+    authentication: Mapping[str, object] | None = None
+    """`consumerAuthenticationInformation`: the authentication that a payment used."""
     made: Mapping[str, object] | None = None
     """`tokenInformation`: the tokens that came of the payment."""
 

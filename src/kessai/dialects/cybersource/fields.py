@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from kessai.dialects.document import has_bad_characters
 from kessai.dialects.table import Codec, Field, Table, find, row, table
-from kessai.payment.card import Brand, Pan, SecurityCode
+from kessai.payment.bank import AccountType
+from kessai.payment.card import AccountNumber, Brand, Pan, SecurityCode
 from kessai.payment.money import Currency
 
 CARD_TYPES: Final[Mapping[str, Brand | None]] = {
@@ -107,6 +109,29 @@ def _card_type(text: str) -> str:
     return text
 
 
+ACCOUNT_TYPES: Final[Mapping[str, AccountType]] = {
+    "C": AccountType.CHECKING,
+    "S": AccountType.SAVINGS,
+    "X": AccountType.CORPORATE,
+    "G": AccountType.GENERAL_LEDGER,
+}
+"""Kinds of bank accounts by their codes."""
+CODE_OF_ACCOUNT: Final[Mapping[AccountType, str]] = {kind: code for code, kind in ACCOUNT_TYPES.items()}
+
+
+def _account_type(text: str) -> AccountType:
+    kind = ACCOUNT_TYPES.get(text.upper())
+    if kind is None:
+        raise ValueError
+    return kind
+
+
+def _effective_date(text: str) -> date:
+    if re.fullmatch(r"[0-9]{8}", text, re.ASCII) is None:
+        raise ValueError
+    return date(int(text[4:]), int(text[:2]), int(text[2:4]))
+
+
 def _security_code(text: str) -> SecurityCode:
     if re.fullmatch(r"[0-9]{3,4}", text, re.ASCII) is None:
         raise ValueError
@@ -197,6 +222,21 @@ INCREMENT: Final[Table] = table(
     ),
     row("currency", Currency.of, "orderInformation.amountDetails.currency"),
 )
+_TRANSFER: Final = "processingInformation.bankTransferOptions"
+ECHECK: Final[Table] = table(
+    *_REFERENCE,
+    *_AMOUNTS,
+    row("account", AccountNumber, "paymentInformation.bank.account.number"),
+    row("account_type", _account_type, "paymentInformation.bank.account.type"),
+    row("routing_number", _matching("[0-9]{8,9}"), "paymentInformation.bank.routingNumber"),
+    row("sec_code", _matching("ARC|CCD|POP|PPD|TEL|WEB"), f"{_TRANSFER}.secCode", f"{_TRANSFER}.SECCode"),
+    row("effective_date", _effective_date, f"{_TRANSFER}.effectiveDate"),
+    row("payment_category", _matching("[012]"), f"{_TRANSFER}.paymentCategoryCode"),
+    row("settlement_method", _matching("[ABF]"), f"{_TRANSFER}.settlementMethod"),
+    row("screening_level", _matching("[12]"), f"{_TRANSFER}.fraudScreeningLevel"),
+    row("customer_present", _matching("[1-4]"), f"{_TRANSFER}.customerPresent"),
+)
+"""An eCheck: a payment or credit that a bank account pays or gets."""
 TABLES: Final[Mapping[str, Table]] = {
     "payment": AUTHORIZATION,
     "increment": INCREMENT,
@@ -204,6 +244,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "reversal": REVERSAL,
     "refund": REFUND,
     "credit": CREDIT,
+    "echeck": ECHECK,
     "void": VOID,
 }
 """Every request that is read, by its kind, for the reference page."""

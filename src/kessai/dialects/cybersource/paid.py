@@ -18,7 +18,7 @@ _TOKENS: Final = (
     "instrumentIdentifier.id",
     "legacyToken.id",
 )
-_NOT_OFFERED: Final = ("fluidData.value", "bank.account.number")
+_NOT_OFFERED: Final = ("fluidData.value",)
 """Ways to pay that nothing behind this gateway offers yet."""
 
 

@@ -56,10 +56,21 @@ _GENERAL: Final = "Decline - General decline of the card. No other information p
 _INACTIVE: Final = "Decline - Inactive card or card not authorized for card-not-present transactions."
 _NEGATIVE: Final = "Decline - The customer matched an entry on the processor's negative file."
 
+_NOT_AUTHENTICATED: Final = "Encountered a Payer Authentication problem. Payer could not be authenticated."
+
 
 def _declined(reason: str, numeric: int, message: str) -> Word:
     return Word(201, "DECLINED", reason, numeric, message)
 
+
+AUTHENTICATION_PENDING: Final = Word(
+    201,
+    "PENDING_AUTHENTICATION",
+    "CONSUMER_AUTHENTICATION_REQUIRED",
+    475,
+    "The cardholder is enrolled in Payer Authentication. Please authenticate the cardholder before continuing with the "
+    "transaction.",
+)
 
 DECLINES: Final[Mapping[Reason, Word]] = {
     Reason.ISSUER_REFERRAL: _declined("CONTACT_PROCESSOR", 201, _CALL),
@@ -73,6 +84,10 @@ DECLINES: Final[Mapping[Reason, Word]] = {
     Reason.OVER_LIMIT: _declined("EXCEEDS_CREDIT_LIMIT", 210, "Decline - The card has reached the credit limit."),
     Reason.INVALID_CVN: _declined("INVALID_CVN", 211, "Decline - Invalid Card Verification Number (CVN)."),
     Reason.ON_NEGATIVE_LIST: _declined("BLACKLISTED_CUSTOMER", 221, _NEGATIVE),
+    Reason.CHECK_DECLINED: _declined("DECLINED_CHECK", 220, "Decline - Generic Decline."),
+    Reason.ACCOUNT_NOT_VERIFIED: _declined(
+        "ACH_VERIFICATION_FAILED", 231, "Decline - The bank account could not be verified."
+    ),
     Reason.ACCOUNT_FROZEN: _declined("SUSPENDED_ACCOUNT", 222, "Decline - customer's account is frozen"),
     Reason.BLOCKED_BY_CARDHOLDER: _declined(
         "BLOCKED_BY_CARDHOLDER", 203, "Decline - The cardholder has stopped payments to the merchant."
@@ -87,6 +102,7 @@ DECLINES: Final[Mapping[Reason, Word]] = {
     Reason.AUTHENTICATION_REQUIRED: _declined(
         "CUSTOMER_AUTHENTICATION_REQUIRED", 478, "Decline - The issuing bank asks for cardholder authentication."
     ),
+    Reason.AUTHENTICATION_FAILED: _declined("CONSUMER_AUTHENTICATION_FAILED", 476, _NOT_AUTHENTICATED),
     Reason.DECLINED_CAPTURE_POSSIBLE: _declined(
         "AUTH_DECLINE_CAPTURE_POSSIBLE",
         203,
@@ -152,6 +168,7 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
     Refusal.NOT_FOUND: INVALID_DATA,
     Refusal.WRONG_KIND: INVALID_DATA,
     Refusal.NOT_SUPPORTED: NOT_SUPPORTED,
+    Refusal.HOLDS_NOTHING: _MISSING_AUTH,
     Refusal.BRAND_NOT_ACCEPTED: _refused(
         "CARD_TYPE_NOT_ACCEPTED", 232, "Decline - The card type is not accepted by the payment processor."
     ),
@@ -212,6 +229,9 @@ REFUSALS: Final[Mapping[Refusal, Word]] = {
     ),
     Refusal.TRANSIENT_SPENT: INVALID_DATA,
     Refusal.TRANSIENT_UNKNOWN: INVALID_DATA,
+    Refusal.AUTHENTICATION_SPENT: INVALID_DATA,
+    Refusal.AUTHENTICATION_UNKNOWN: INVALID_DATA,
+    Refusal.AUTHENTICATION_OTHER: INVALID_DATA,
     Refusal.KEY_REUSED: Word(
         400,
         "INVALID_REQUEST",

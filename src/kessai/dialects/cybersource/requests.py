@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from kessai.dialects.cybersource import fields, japan, members, stored
+from kessai.dialects.cybersource import agreements, fields, japan, members, stored
 from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
@@ -81,7 +81,7 @@ def authorization(
     brought.keep_in(kept, values)
     if findings.errors or command is None:
         return findings.problems()
-    return _request(Authorize, values, kept, findings, **command)
+    return _request(Authorize, values, kept, findings, agreement=agreements.told(kept), **command)
 
 
 def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | Usual | None:
@@ -106,9 +106,8 @@ def usual_with_tokens(
     request = _usual(usual, merchant, now, brought.bill_to)
     if request is None:
         return None
-    kept = stored.naming(msgspec.json.decode(usual.particulars), tokens)
-    brought.keep_in(kept, usual.values)
-    return Request(replace(request.command, particulars=_encode(kept)), kept, request.echo)
+    brought.keep_in_usual(usual.document, usual.values, tokens)
+    return Request(replace(request.command, particulars=_encode(usual.document)), usual.document, request.echo)
 
 
 def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> Request | None:
@@ -122,6 +121,10 @@ def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> 
     command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
     if findings.errors or command is None:
         return None
+    processing = document.processingInformation
+    options = processing and processing.authorizationOptions
+    if (options and options.initiator) or (processing and processing.commerceIndicator not in agreements.ORDINARY):
+        command["agreement"] = agreements.told(msgspec.json.decode(usual.particulars))
     made = Authorize(
         reference=cast("str", values.get("reference", "")),
         merchant_transaction_id=cast("str | None", values.get("merchant_transaction_id")),
@@ -175,7 +178,10 @@ def increment(
     kept = _kept(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return _request(Increment, values, kept, findings, target=payment_id, expects=expects, amount=amount)
+    said = agreements.told(kept)
+    return _request(
+        Increment, values, kept, findings, target=payment_id, expects=expects, amount=amount, agreement=said
+    )
 
 
 def capture(

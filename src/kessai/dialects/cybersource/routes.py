@@ -83,6 +83,8 @@ def _compiled() -> dict[tuple[str, ...], dict[str, Row]]:
 
 _SHAPES: Final = _compiled()
 _NO_METHODS: Final[Mapping[str, Row]] = {}
+_RESERVED: Final = frozenset({"emvTagDetails"})
+"""What stands in the place of an id and is a resource of its own."""
 
 
 def match(method: str, path: str) -> Match | frozenset[str]:
@@ -92,7 +94,7 @@ def match(method: str, path: str) -> Match | frozenset[str]:
         steps.pop()
     identifier = ""
     methods = _SHAPES.get(tuple(steps))
-    if methods is None and len(steps) in (5, 6) and steps[4]:
+    if methods is None and len(steps) in (5, 6) and steps[4] and steps[4] not in _RESERVED:
         identifier = steps[4]
         methods = _SHAPES.get((*steps[:4], "{id}", *steps[5:]))
     found = (methods or _NO_METHODS).get(method)

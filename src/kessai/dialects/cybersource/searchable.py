@@ -19,10 +19,11 @@ from msgspec import Struct
 from kessai import ids
 from kessai.dialects.cybersource import moments, query
 from kessai.dialects.cybersource.answers import reference_of
-from kessai.dialects.cybersource.details import APPLICATIONS, METHODS, laid_over, rcodes_of, word_of
+from kessai.dialects.cybersource.details import APPLICATIONS, ECHECKS, METHODS, laid_over, rcodes_of, word_of
 from kessai.dialects.cybersource.query import QueryError
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
+from kessai.payment.bank import FLAG
 from kessai.payment.card import looks_like_a_pan
 from kessai.payment.lifecycle import Operation, Payment, Reason, Status, Transaction
 from kessai.payment.money import Money
@@ -75,7 +76,7 @@ FIELDS: Final[Mapping[str, Field]] = {
         Field("submitTimeUtc", Form.INSTANT, "submitted_at"),
         Field("merchantId", Form.WORD, "merchant"),
         Field("reconciliationId", Form.TEXT, "reconciliation_id"),
-        Field("applicationInformation.applications.name", Form.WORD, "operation"),
+        Field("applicationInformation.applications.name", Form.WORD, "service"),
         Field("applicationInformation.applications.reasonCode", Form.WORD, "outcome"),
         Field("applicationInformation.applications.rCode", Form.WORD, "status"),
         Field("applicationInformation.applications.rFlag", Form.WORD, "status"),
@@ -96,13 +97,13 @@ FIELDS: Final[Mapping[str, Field]] = {
         _text("orderInformation.shipTo.phoneNumber", "ship_phone"),
         Field("paymentInformation.bank.account.number", Form.NONE),
         Field("paymentInformation.bank.account.prefix", Form.NONE),
-        Field("paymentInformation.bank.account.suffix", Form.NONE),
+        Field("paymentInformation.bank.account.suffix", Form.TEXT, "account_suffix"),
         Field("paymentInformation.card.number", Form.CARD, "fingerprint"),
         Field("paymentInformation.card.prefix", Form.TEXT, "card_prefix"),
         Field("paymentInformation.card.suffix", Form.TEXT, "card_suffix"),
         _text("paymentInformation.customer.customerId", "customer_id"),
         Field("paymentInformation.paymentType.method", Form.WORD, "brand"),
-        Field("paymentInformation.paymentType.type", Form.WORD, "payment_type"),
+        Field("paymentInformation.paymentType.type", Form.WORD, "service"),
         _text("processingInformation.commerceIndicator", "commerce_indicator"),
         Field("processorInformation.approvalCode", Form.TEXT, "approval_code"),
         Field("processorInformation.retrievalReferenceNumber", Form.TEXT, "rrn"),
@@ -113,7 +114,8 @@ FIELDS: Final[Mapping[str, Field]] = {
 SORTABLE: Final = tuple(
     field.path for field in FIELDS.values() if field.form in (Form.TEXT, Form.AMOUNT, Form.INSTANT, Form.ID)
 )
-PAYMENT_TYPE: Final = "credit card"
+BY_ACCOUNT: Final = " by account"
+"""What the service of a transaction ends in where a bank account pays."""
 SEALED: Final = "pan:"
 """What stands before a fingerprint where a query had a card number."""
 
@@ -138,7 +140,17 @@ def words_of(path: str) -> tuple[str, ...]:
 
 
 def _names() -> Iterable[tuple[str, FacetValue]]:
-    return ((name, operation.value) for operation, names in APPLICATIONS.items() for name in names)
+    for operation in APPLICATIONS:
+        for name in APPLICATIONS[operation]:
+            yield name, operation.value
+        for name in ECHECKS.get(operation, APPLICATIONS[operation]):
+            yield name, operation.value + BY_ACCOUNT
+
+
+def _payment_types() -> Iterable[tuple[str, FacetValue]]:
+    for operation in APPLICATIONS:
+        yield "credit card", operation.value
+        yield "check", operation.value + BY_ACCOUNT
 
 
 def _reason_codes() -> Iterable[tuple[str, FacetValue]]:
@@ -157,6 +169,7 @@ _WORDS: Final[Mapping[str, Callable[[], Iterable[tuple[str, FacetValue]]]]] = {
     "applicationInformation.applications.reasonCode": _reason_codes,
     "applicationInformation.applications.rCode": lambda: ((rcodes_of(each)[0], each.value) for each in Status),
     "applicationInformation.applications.rFlag": lambda: ((rcodes_of(each)[1], each.value) for each in Status),
+    "paymentInformation.paymentType.type": _payment_types,
     "paymentInformation.paymentType.method": lambda: ((word, brand.name.casefold()) for brand, word in METHODS.items()),
 }
 
@@ -198,18 +211,12 @@ def _compare_text(field: Field, value: query.Text | query.Range, _terms: Terms) 
 
 
 def _compare_word(field: Field, value: query.Text | query.Range, terms: Terms) -> Criterion:
-    known: Words
-    if field.facet == "merchant":
-        known = {terms.merchant_id.casefold(): ()}
-    elif field.facet == "payment_type":
-        known = {PAYMENT_TYPE: ()}
-    else:
-        known = _words(field.path)
+    known: Words = {terms.merchant_id.casefold(): ()} if field.facet == "merchant" else _words(field.path)
     parts = [part.casefold() for part in _parts(value)]
     shape = "".join(part if index % 2 else re.sub(r"([*?\[])", r"[\1]", part) for index, part in enumerate(parts))
     fits = re.compile(translate(shape.strip()))
     named = [word for word in known if fits.match(word) is not None]
-    if field.facet in ("merchant", "payment_type"):
+    if field.facet == "merchant":
         return ALWAYS if named else NEVER
     values = tuple(dict.fromkeys(value for word in named for value in known[word]))
     return Among(field.facet, values) if values else NEVER
@@ -315,6 +322,8 @@ def sealed(text: str, node: query.Node, fingerprint: Callable[[str], str]) -> st
         number = value.parts[0].strip() if isinstance(value, query.Text) and not value.has_wildcards else ""
         if FIELDS[clause.field].form is Form.CARD and looks_like_a_pan(number):
             pieces.append(SEALED + fingerprint(number))
+        elif FIELDS[clause.field].form is Form.NONE:
+            pieces.append(re.sub("[0-9]", "X", written))  # the number of a bank account
         else:
             pieces.append(_masked(written))
     return "".join((*pieces, _masked(text[done:])))
@@ -348,13 +357,15 @@ def facets_of(payment: Payment, transaction: Transaction, root_particulars: byte
     found: dict[str, FacetValue] = {"amount": scaled(transaction.requested)}
     texts: dict[str, object] = {facet: find(kept, path) for facet, path in _PLACES}
     reconciliation = transaction.facts.get("reconciliation_id")
+    is_account = FLAG in transaction.flags
     texts |= {
         "reference": reference_of(transaction),
         "rrn": transaction.facts.get("rrn"),
         "approval_code": transaction.facts.get("approval_code"),
         "reconciliation_id": ids.show(transaction.id) if reconciliation == "=id" else reconciliation,
         "currency": transaction.requested.currency.code,
-        "card_suffix": payment.pan_suffix,
+        "card_suffix": None if is_account else payment.pan_suffix,
+        "account_suffix": payment.pan_suffix if is_account else None,
         "card_prefix": payment.pan_prefix,
         "brand": payment.brand.name if payment.brand else None,
         "fingerprint": fingerprint.hex(),

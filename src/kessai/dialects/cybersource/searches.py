@@ -17,7 +17,15 @@ from msgspec import Struct
 from kessai import ids
 from kessai.dialects.cybersource import query
 from kessai.dialects.cybersource.answers import processor, wire_time
-from kessai.dialects.cybersource.details import application, laid_over, payment_type, reason_of, reconciliation_of
+from kessai.dialects.cybersource.details import (
+    PROCESSOR_NAMES,
+    application,
+    bank_of,
+    laid_over,
+    payment_type,
+    reason_of,
+    reconciliation_of,
+)
 from kessai.dialects.cybersource.details import reference_shown as reference
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.query import QueryError
@@ -25,6 +33,7 @@ from kessai.dialects.cybersource.reasons import SYSTEM_ERROR
 from kessai.dialects.cybersource.searchable import FIELDS, SORTABLE, Terms, criterion_of, sealed
 from kessai.dialects.document import has_bad_characters, mask_pans, text_of
 from kessai.dialects.table import find
+from kessai.payment.bank import FLAG
 from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.search import Order, Search
 
@@ -296,15 +305,19 @@ def summary(found: Summary, personality: str, base_url: str) -> bytes:
         body["merchantDefinedInformation"] = kept["merchantDefinedInformation"]
     amounts = {"totalAmount": str(transaction.requested), "currency": transaction.requested.currency.code}
     _put(body, ("orderInformation", "amountDetails"), amounts)
-    card = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
-    code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
-    _put(body, ("paymentInformation", "card"), card | ({"type": code} if code else {}))
+    if FLAG in transaction.flags:
+        paying = kept.get("paymentInformation")
+        _put(body, ("paymentInformation", "bank"), bank_of(payment, paying if isinstance(paying, dict) else {}))
+    else:
+        card = {"suffix": payment.pan_suffix, "prefix": payment.pan_prefix}
+        code = TYPE_OF_BRAND.get(payment.brand) if payment.brand else None
+        _put(body, ("paymentInformation", "card"), card | ({"type": code} if code else {}))
     kind = payment_type(payment, personality)
     _put(body, ("paymentInformation", "paymentType"), {name: kind[name] for name in ("type", "method")})
     indicator = find(kept, ("processingInformation", "commerceIndicator"))
     _put(body, ("processingInformation", "commerceIndicator"), indicator if isinstance(indicator, str) else "internet")
     said = processor(transaction, None)
-    body["processorInformation"] = {"processor": {"name": kind["name"]}} | {
+    body["processorInformation"] = {"processor": {"name": PROCESSOR_NAMES.get(personality, personality)}} | {
         name: said[name] for name in ("approvalCode", "retrievalReferenceNumber") if name in said
     }
     href = f"{base_url}/tss/v2/transactions/{identifier}"

@@ -16,6 +16,7 @@ from kessai.dialects.cybersource.reasons import INVALID_DATA, REVIEWS
 from kessai.dialects.cybersource.token_members import PLACES
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import NOWHERE, FieldError, find
+from kessai.payment.bank import BankAccount
 from kessai.payment.card import Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
@@ -117,6 +118,8 @@ class Supplied(Struct, frozen=True, kw_only=True):
     type: str | None = None
     bill_to: dict[str, object] | None = None
     ship_to: dict[str, object] | None = None
+    account: BankAccount | None = None
+    """The bank account that pays in a card's place."""
     is_network: bool = False
     """Whether the number is a network token's: it pays in the card's place, with an expiry of its own."""
 
@@ -145,6 +148,30 @@ class Supplied(Struct, frozen=True, kw_only=True):
             for name, address in (("billTo", self.bill_to), ("shipTo", self.ship_to)):
                 if address is not None:
                     order.setdefault(name, address)
+
+    def keep_in_usual(self, document: Any, values: Json, tokens: "Tokens") -> None:
+        """`naming` and `keep_in`, of a request that was read as a usual one: into its own members."""
+        paying, card = document.paymentInformation, {}
+        if self.expiry is not None and (values.get("month"), values.get("year")) == (
+            self.expiry.month,
+            self.expiry.year,
+        ):
+            card = {"expirationMonth": f"{self.expiry.month:02d}", "expirationYear": f"{self.expiry.year:04d}"}
+        if self.type is not None and values.get("type") == self.type:
+            card["type"] = self.type
+        if paying.card is None:
+            paying.card = card or None
+        else:
+            for name, value in card.items():
+                if getattr(paying.card, name) is None:
+                    setattr(paying.card, name, value)
+        for name, token in _members(tokens).items():
+            setattr(paying, name, {"id": token.id})
+        order = document.orderInformation
+        if order.billTo is None:
+            order.billTo = self.bill_to
+        if order.shipTo is None:
+            order.shipTo = self.ship_to
 
 
 NOTHING_BROUGHT: Final = Supplied()
@@ -227,7 +254,8 @@ class Wanted(Struct, frozen=True, kw_only=True):
     types: frozenset[str]
     owner: Customer | None
     """The customer that they are added to."""
-    card: Card
+    card: Card | BankAccount
+    """What pays."""
     customer: dict[str, object]
     payment_instrument: dict[str, object]
     shipping_address: dict[str, object]
@@ -251,7 +279,9 @@ def types_wanted(document: Json) -> frozenset[str] | Problems:
     return frozenset(map(str, types))
 
 
-def wanted(types: frozenset[str], document: Json, brought: Supplied, card: Card, owner: Customer | None) -> Wanted:
+def wanted(
+    types: frozenset[str], document: Json, brought: Supplied, card: Card | BankAccount, owner: Customer | None
+) -> Wanted:
     """`brought` is what the tokens of a request bring to it; `card` what it pays with."""
     order = document.get("orderInformation")
     addresses = order if isinstance(order, dict) else {}
@@ -259,23 +289,51 @@ def wanted(types: frozenset[str], document: Json, brought: Supplied, card: Card,
     buyer = find(document, ("buyerInformation", "merchantCustomerID"))
     buyer = buyer or find(document, ("buyerInformation", "merchantCustomerId"))
     email = bill_to.get("email") if isinstance(bill_to, dict) else None
-    expiry = card.expiry
-    kept_card: dict[str, object] = {}
-    if expiry is not None:
-        kept_card = {"expirationMonth": f"{expiry.month:02d}", "expirationYear": f"{expiry.year:04d}"}
-    kind = TYPE_OF_BRAND.get(card.brand) if card.brand is not None else None
-    if kind is not None:
-        kept_card["type"] = kind
+    owned = _of_account(card, document) if isinstance(card, BankAccount) else {"card": _of_card(card, document)}
     return Wanted(
         types=types,
         owner=owner,
         card=card,
         customer=_kept("customer", {"buyerInformation": {"merchantCustomerID": buyer, "email": email}}),
-        payment_instrument=_kept("payment instrument", {"card": kept_card, "billTo": bill_to}),
+        payment_instrument=_kept("payment instrument", {**owned, "billTo": bill_to}),
         shipping_address=_kept("shipping address", {"shipTo": ship_to}),
         is_default_instrument=_is_default(document, INSTRUMENT),
         is_default_address=_is_default(document, ADDRESS),
     )
+
+
+def expiry_said(document: Json) -> Expiry | None:
+    """The expiry that a request says of the card behind a token; None where it says none that is one."""
+    year, month = (text_of(find(document, ("paymentInformation", "card", f"expiration{name}"))) for name in _EXPIRY)
+    is_one = year is not None and month is not None and year.isdecimal() and month.isdecimal()
+    return Expiry(int(year), int(month)) if is_one and year is not None and month is not None else None
+
+
+_EXPIRY: Final = ("Year", "Month")
+
+
+def _of_card(card: Card, document: Json) -> dict[str, object]:
+    expiry = card.expiry
+    kept: dict[str, object] = {}
+    if expiry is not None:
+        kept = {"expirationMonth": f"{expiry.month:02d}", "expirationYear": f"{expiry.year:04d}"}
+    kind = TYPE_OF_BRAND.get(card.brand) if card.brand is not None else None
+    if kind is not None:
+        kept["type"] = kind
+    sent = find(document, ("paymentInformation", "tokenizedCard"))
+    if isinstance(sent, dict) and sent.get("number"):  # the number is a network token's, of the merchant's own
+        of_token = {"requestorID": sent.get("requestorId"), "transactionType": sent.get("transactionType")}
+        kept["tokenizedInformation"] = of_token
+    return kept
+
+
+def _of_account(account: BankAccount, document: Json) -> dict[str, object]:
+    options = ("processingInformation", "bankTransferOptions")
+    code = find(document, (*options, "SECCode")) or find(document, (*options, "secCode"))
+    return {
+        "bankAccount": {"type": account.type.word},
+        "processingInformation": {"bankTransferOptions": {"SECCode": code}},
+    }
 
 
 def _kept(kind: str, document: Json) -> dict[str, object]:

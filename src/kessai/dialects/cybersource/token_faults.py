@@ -54,6 +54,7 @@ IN_USE: Final = Fault(
 IS_DEFAULT: Final = Fault(
     409, "conflict", "Action cannot be performed. Another default has to be selected before this one can be deleted."
 )
+ID_IS_TAKEN: Final = Fault(409, "tokenIdConflict", "Token id is in use, or was.")
 WRONG_STATE: Final = Fault(409, "conflict", "Action cannot be performed in the state that the token is in.")
 NO_KEY: Final = Fault(403, "forbidden", "Request not permitted.")
 NO_ROOM: Final = Fault(503, "unavailable", "There is no room for new tokens; nothing was done.")
@@ -85,6 +86,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "a path names a token that nobody was given here": NOT_FOUND,
     "an instrument identifier that payment instruments refer to is to be deleted": IN_USE,
     "a default is to be deleted while there are others": IS_DEFAULT,
+    "an id that is chosen is another token's, or was (setting `chosen_token_ids`)": ID_IS_TAKEN,
     "an account is closed, or a network token is not in a state for what is asked": WRONG_STATE,
     "payment credentials are asked for without a key for answers": NO_KEY,
     "a path names a token that was deleted": GONE,

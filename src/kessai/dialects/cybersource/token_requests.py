@@ -31,7 +31,8 @@ from kessai.dialects.cybersource.token_members import (
 )
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import find
-from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Card, Pan, luhn
+from kessai.payment.card import PUBLISHED_TEST_NUMBERS, AccountNumber, Brand, Card, Pan, looks_like_a_pan, luhn
+from kessai.tokens.updates import HISTORY
 
 Json = Mapping[str, object]
 
@@ -151,6 +152,26 @@ def payment_instrument(document: Json, *, is_test: bool, is_new: bool = True) ->
     return _address_fault(kept, "billTo") or PaymentInstrument(kept, expiry, is_default, refers_to)
 
 
+def chosen_id(document: Json) -> str | Fault | None:
+    """The id that a request chooses for what it makes. A card's number is none."""
+    text = text_of(document.get("id"))
+    if not text:
+        return None
+    is_one = re.fullmatch("[0-9A-Z]{16,32}", text, re.ASCII) is not None and not looks_like_a_pan(text)
+    return text if is_one else INVALID_FIELDS.at("id")
+
+
+def over_another(document: dict[str, object], patch: Json, brand: Brand | None) -> dict[str, object]:
+    """The document of a payment instrument that refers to another number now: its card type is that number's, where
+    the patch does not say it."""
+    card = document.get("card")
+    if not isinstance(card, dict) or "type" not in card or text_of(find(patch, ("card", "type"))) is not None:
+        return document
+    kind = TYPE_OF_BRAND.get(brand) if brand is not None else None
+    kept = {name: value for name, value in card.items() if name != "type"}
+    return {**document, "card": kept | ({"type": kind} if kind is not None else {})}
+
+
 def routing_number(document: Json) -> str:
     """What finds a bank account beside its number, out of the document that is kept of its instrument identifier."""
     return text_of(find(document, ("bankAccount", "routingNumber"))) or ""
@@ -197,8 +218,8 @@ def patched_identifier(document: Json, patch: Json) -> dict[str, object] | Fault
         if sent is not None and sent != shown:
             return OTHER_PAYMENT_METHOD.at(f"{name}.number")
     kept = _kept("instrument identifier", patched(document, _without_numbers(patch)))
-    if isinstance(kept, dict) and "type" in document:  # it was enrolled, and stays so
-        kept["type"] = document["type"]
+    if isinstance(kept, dict):  # it was enrolled, and stays so; what its issuer told stays told
+        kept |= {name: document[name] for name in ("type", HISTORY) if name in document}
     return kept
 
 

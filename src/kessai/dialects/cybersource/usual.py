@@ -25,12 +25,18 @@ Document = Any
 
 WALKED: Final = (
     "tokenInformation",
+    "consumerAuthenticationInformation",
     "paymentInformation.legacyToken",
     "paymentInformation.tokenizedCard",
     "paymentInformation.bank",
     "paymentInformation.fluidData",
     "processingInformation.actionList",
     "processingInformation.japanPaymentOptions.bonuses",
+    "processingInformation.recurringOptions",
+    "processingInformation.authorizationOptions.merchantInitiatedTransaction",
+    "installmentInformation",
+    "recurringPaymentInformation",
+    "unscheduledPaymentInformation",
 )
 """Members whose presence alone makes a request one for the walk."""
 

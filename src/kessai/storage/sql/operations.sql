@@ -8,11 +8,12 @@ SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs WHERE merchant_id = :merc
 
 -- claims_checked --
 -- Claims in order of their keys, a page at a time, each with the transaction or answer that it names, or without.
-SELECT c.key, c.transaction_id, COALESCE(t.id, a.id)
+SELECT c.key, c.transaction_id, COALESCE(t.id, a.id, k.id)
   FROM (SELECT merchant_id, key, transaction_id FROM claims
          WHERE merchant_id = :merchant_id AND key > :after ORDER BY key LIMIT :most) c
   LEFT JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
   LEFT JOIN answers a ON a.merchant_id = c.merchant_id AND a.id = c.transaction_id
+  LEFT JOIN kept_answers k ON k.merchant_id = c.merchant_id AND k.key = c.key AND k.id = c.transaction_id
  ORDER BY c.key;
 
 -- open_since --
@@ -20,6 +21,18 @@ SELECT c.key, c.transaction_id, COALESCE(t.id, a.id)
 SELECT id, requested_at FROM transactions
  WHERE merchant_id = :merchant_id AND status = 'pending' AND requested_at < :before
  ORDER BY id;
+
+-- subscriptions_behind --
+-- Subscriptions in the order of their ids, a page at a time.
+SELECT id, version, terms FROM subscriptions WHERE merchant_id = :merchant_id AND id > :after ORDER BY id LIMIT 200;
+
+-- charges_checked --
+-- The charges of a subscription, each with the payment that it names, or without one.
+SELECT c.period, c.attempt, c.state, c.currency, c.amount, c.transaction_id, t.status, t.currency, t.requested
+  FROM subscription_charges c
+  LEFT JOIN transactions t ON t.merchant_id = c.merchant_id AND t.id = c.transaction_id
+ WHERE c.merchant_id = :merchant_id AND c.subscription_id = :subscription_id
+ ORDER BY c.period, c.attempt;
 
 -- jobs_checked --
 -- The jobs of a merchant, each with the transaction that it is about, or without one.

@@ -62,11 +62,11 @@ SELECT t.id, t.payment_id, t.operation, t.status, t.currency, t.requested, t.app
 -- What a transaction is found by; a row that was written with its outcome stays as it is.
 INSERT INTO search_rows (merchant_id, submitted_at, id, is_open, reference, rrn, approval_code, reconciliation_id,
                          fingerprint, email, phone, ship_phone, last_name, first_name, customer_reference, customer_id,
-                         ip, solution_id, reseller_id, account_id, installment_id, amount, card_suffix, card_prefix,
+                         ip, solution_id, reseller_id, account_id, installment_id, amount, card_suffix, account_suffix, card_prefix,
                          brand, currency, commerce_indicator)
 VALUES (:merchant_id, :submitted_at, :id, :is_open, :reference, :rrn, :approval_code, :reconciliation_id,
         :fingerprint, :email, :phone, :ship_phone, :last_name, :first_name, :customer_reference, :customer_id,
-        :ip, :solution_id, :reseller_id, :account_id, :installment_id, :amount, :card_suffix, :card_prefix,
+        :ip, :solution_id, :reseller_id, :account_id, :installment_id, :amount, :card_suffix, :account_suffix, :card_prefix,
         :brand, :currency, :commerce_indicator)
 ON CONFLICT (merchant_id, submitted_at, id) DO UPDATE
    SET is_open = excluded.is_open, rrn = excluded.rrn, approval_code = excluded.approval_code,

@@ -150,7 +150,7 @@ UPDATE kept_answers SET status = :status, answer = :answer
  WHERE merchant_id = :merchant_id AND key = :key AND id = :id AND status IS NULL;
 
 -- forget_answer --
-DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND key = :key AND id = :id;
+DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND key = :key AND id = :id RETURNING id;
 
 -- oldest_kept --
 SELECT MIN(id) FROM kept_answers WHERE merchant_id = :merchant_id;

@@ -23,27 +23,35 @@ SELECT kind, id, made, version, revision, state, document, deleted_at, customer,
  ORDER BY made;
 
 -- load_paying_tokens --
--- What a payment names and what that refers to, as it all stood at one moment: the named tokens, deleted ones too, the
--- defaults of a named customer, and the instrument identifiers of their payment instruments.
-WITH named AS (
-    SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
-           fingerprint, sealed
-      FROM tokens
-     WHERE merchant_id = :merchant_id AND id IN (:customer, :payment_instrument, :shipping_address, :instrument)
-     UNION ALL
-    SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
-           fingerprint, sealed
-      FROM tokens
-     WHERE merchant_id = :merchant_id AND customer = :customer AND deleted_at IS NULL AND is_default = 1
-)
+-- What a payment names and what that refers to, as it all stood at one moment, deleted tokens too: the named ones and the
+-- instrument identifier of a payment instrument.
 SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
        fingerprint, sealed
-  FROM named
+  FROM tokens
+ WHERE merchant_id = :merchant_id
+   AND id IN (:payment_instrument, :shipping_address, :instrument,
+              (SELECT instrument FROM tokens WHERE merchant_id = :merchant_id AND id = :payment_instrument));
+
+-- load_paying_customer --
+-- The same where a customer is named, with the customer's defaults and the instrument identifiers of those.
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM tokens
+ WHERE merchant_id = :merchant_id
+   AND id IN (:customer, :payment_instrument, :shipping_address, :instrument,
+              (SELECT instrument FROM tokens WHERE merchant_id = :merchant_id AND id = :payment_instrument))
  UNION ALL
 SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
        fingerprint, sealed
   FROM tokens
- WHERE merchant_id = :merchant_id AND id IN (SELECT instrument FROM named WHERE instrument IS NOT NULL);
+ WHERE merchant_id = :merchant_id AND customer = :customer AND deleted_at IS NULL AND is_default = 1
+ UNION ALL
+SELECT kind, id, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry,
+       fingerprint, sealed
+  FROM tokens
+ WHERE merchant_id = :merchant_id
+   AND id IN (SELECT instrument FROM tokens
+               WHERE merchant_id = :merchant_id AND customer = :customer AND deleted_at IS NULL AND is_default = 1);
 
 -- load_owned_tokens --
 -- Everything that a customer owns.

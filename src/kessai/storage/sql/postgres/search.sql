@@ -26,13 +26,13 @@ WITH indexed AS (
     INSERT INTO search_rows (merchant_id, submitted_at, id, is_open, amount, reference, rrn, approval_code,
                              reconciliation_id, fingerprint, email, phone, ship_phone, last_name, first_name,
                              customer_reference, customer_id, ip, solution_id, reseller_id, account_id, installment_id,
-                             card_suffix, card_prefix, brand, currency, commerce_indicator)
+                             card_suffix, account_suffix, card_prefix, brand, currency, commerce_indicator)
     SELECT :merchant_id, f.*
       FROM unnest(:submitted_at::bigint[], :id::bigint[], :is_open::integer[], :amount::bigint[], :reference::text[],
                   :rrn::text[], :approval_code::text[], :reconciliation_id::text[], :fingerprint::text[],
                   :email::text[], :phone::text[], :ship_phone::text[], :last_name::text[], :first_name::text[],
                   :customer_reference::text[], :customer_id::text[], :ip::text[], :solution_id::text[],
-                  :reseller_id::text[], :account_id::text[], :installment_id::text[], :card_suffix::text[],
+                  :reseller_id::text[], :account_id::text[], :installment_id::text[], :card_suffix::text[], :account_suffix::text[],
                   :card_prefix::text[], :brand::text[], :currency::text[], :commerce_indicator::text[]) AS f
     ON CONFLICT (merchant_id, submitted_at, id) DO UPDATE
        SET is_open = excluded.is_open, rrn = excluded.rrn, approval_code = excluded.approval_code,

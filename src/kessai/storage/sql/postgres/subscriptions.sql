@@ -21,3 +21,33 @@ UPDATE subscription_charges AS c
   FROM changed AS ch
  WHERE c.merchant_id = :merchant_id AND c.subscription_id = ch.id AND c.period = :period AND c.attempt = :attempt
 RETURNING c.id;
+
+-- claim_answer --
+-- One row back: the key is this request's, fresh or lapsed. None: another one has it, of this family or of another. An
+-- insert that misses after all lost a race that this snapshot did not show: the division undoes everything.
+WITH kept AS (
+    INSERT INTO kept_answers (merchant_id, key, request, id)
+    SELECT :merchant_id::text, :key::bytea, :request::bytea, :id::bigint
+     WHERE NOT EXISTS (SELECT 1 FROM claims AS c
+                        WHERE c.merchant_id = :merchant_id AND c.key = :key AND c.transaction_id >= :since)
+    ON CONFLICT (merchant_id, key) DO UPDATE
+       SET request = excluded.request, id = excluded.id, status = NULL, answer = NULL
+     WHERE kept_answers.id < :since
+    RETURNING merchant_id, key, request, id
+), claimed AS (
+    INSERT INTO claims (merchant_id, key, request, transaction_id)
+    SELECT merchant_id, key, request, id FROM kept
+    ON CONFLICT (merchant_id, key) DO UPDATE
+       SET request = excluded.request, transaction_id = excluded.transaction_id
+     WHERE claims.transaction_id < :since
+    RETURNING key
+)
+SELECT id, 1 / (CASE WHEN (SELECT count(*) FROM claimed) = (SELECT count(*) FROM kept) THEN 1 ELSE 0 END) FROM kept;
+
+-- forget_answer --
+WITH free AS (
+    DELETE FROM kept_answers WHERE merchant_id = :merchant_id AND key = :key AND id = :id RETURNING key
+)
+DELETE FROM claims AS c
+ USING free AS f
+ WHERE c.merchant_id = :merchant_id AND c.key = f.key AND c.transaction_id = :id;
