@@ -46,6 +46,7 @@ SEALED: Final = (
     Sealed(table="tokens", key=(("id", "text"),), column="sealed", purpose="card", place="token"),
     Sealed(table="transients", key=(("id", "bigint"),), column="card", purpose="card", place="card"),
     Sealed(table="transients", key=(("id", "bigint"),), column="code", purpose="secret", place="transient_code"),
+    Sealed(table="webhook_keys", key=(("id", "text"),), column="sealed", purpose="secret", place="webhook_key"),
 )
 
 
