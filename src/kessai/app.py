@@ -49,6 +49,10 @@ from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
 from kessai.transients import Transients
 from kessai.vault import KeyEncryptionKey, Vault
+from kessai.webhooks.notifier import Notifier
+from kessai.webhooks.registry import Registry
+from kessai.webhooks.sender import Sender
+from kessai.webhooks.service import WebhookService
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
 SANDBOX: Final[Mapping[str, str]] = {
@@ -87,6 +91,9 @@ class House:
     metrics: Metrics
     clocks: Clocks
     billing: Billing
+    webhooks: WebhookService
+    registry: Registry
+    notifier: Notifier
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -123,6 +130,7 @@ class House:
                 ),
                 Searches(self.gateway),
                 self.billing,
+                self.webhooks,
                 self.clocks,
             ),
         )
@@ -289,6 +297,11 @@ async def _furnish(
         if not health.refuses_new_payments():
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
+    registry = _registry(settings, accounts, ring, merchants)
+    await registry.load()
+    sender = Sender()
+    notifier = Notifier(gateway, registry, sender, merchants)
+    gateway.notified, gateway.notify = registry.notified, notifier.wake
     worker.charge = charge
     worker.tend = Networks(tokenizer).tend
     return House(
@@ -303,6 +316,9 @@ async def _furnish(
         transients=transients,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
+        webhooks=WebhookService(gateway, registry, sender, refuses_new=health.refuses_new_payments),
+        registry=registry,
+        notifier=notifier,
         worker=worker,
         health=health,
         metrics=metrics,
@@ -343,6 +359,17 @@ async def _add_sandbox(accounts: Accounts, now: datetime) -> None:
             await accounts.add(merchant_id, personality, now)
         except Refused:
             await accounts.load()
+
+
+def _registry(settings: Settings, accounts: Accounts, ring: Vault, merchants: Callable[[], list[Merchant]]) -> Registry:
+    """The webhooks, read whenever merchants are."""
+    own = {host.lower() for host in settings.accepted_hosts}
+    if settings.public_url:
+        own.add(settings.public_url.lower().partition("//")[2].partition(":")[0])
+    declared = {host.lower() for host in settings.webhook_test_hosts}
+    registry = Registry(accounts.database, ring, accounts.keys, merchants, declared=declared, own=own)
+    accounts.beside = registry.load
+    return registry
 
 
 def _links(folder: Path, settings: Settings) -> dict[str, acquirers.Acquirer]:

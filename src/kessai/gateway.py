@@ -11,7 +11,7 @@ unknown, with its clean-up queued in the same commit. A caller that hangs up can
 
 import asyncio
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -50,6 +50,7 @@ from kessai.payment.merchant import Merchant
 from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unavailable
 from kessai.storage.payments import Answer, Claim, Found, Payments
+from kessai.storage.webhooks import notice_of
 from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, Replay, SealedCard, SettleUnknown
 from kessai.vault import Spent, Vault
 
@@ -113,6 +114,10 @@ class Gateway:
         self.metrics = metrics
         self.sealed = sealed
         self.work = work
+        self.notified: Set[str] = frozenset()
+        """Merchants of whose outcomes somebody wants to be told."""
+        self.notify: Callable[[str], None] = lambda _merchant_id: None
+        """Called with a merchant of which a notice was written."""
         self.under_way: set[int] = set()
         """Transactions whose exchange this process is in the middle of."""
         self._late: set[asyncio.Task[None]] = set()
@@ -288,7 +293,7 @@ class Gateway:
             else:  # this process was stopped for long, and somebody else may have given the exchange up
                 outcome = Failed(reason=Reason.SYSTEM_ERROR)
             await sleep(0)
-        return await self._conclude(merchant, payment, transaction, outcome, encode, circumstances.attach)
+        return await self._conclude(merchant, payment, transaction, outcome, encode, circumstances)
 
     def _message(self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Card | None) -> Exchange:
         original = payment.find(transaction.target) if transaction.target is not None else None
@@ -335,13 +340,19 @@ class Gateway:
         transaction: Transaction,
         outcome: Outcome,
         encode: Encode,
-        attach: Attach | None,
+        circumstances: Circumstances,
     ) -> Answer:
         done = conclude(transaction, outcome, merchant.at(self.clock()), merchant.terms.review_avs)
         after = payment.with_transaction(done)
         lines = entries(after, done)
         assert is_balanced(lines), "a transaction's entries do not balance"
-        write = Finish(merchant_id=merchant.id, transaction=done, entries=lines, jobs=self._jobs(done))
+        write = Finish(
+            merchant_id=merchant.id,
+            transaction=done,
+            entries=lines,
+            jobs=self._jobs(merchant, done, circumstances.scenario),
+        )
+        attach = circumstances.attach
         if attach is not None and done.status is Status.APPROVED:
             answer, finished = await self._outcomes.finish_with_tokens(merchant, write, after, encode, attach)
         else:
@@ -351,16 +362,28 @@ class Gateway:
             self.metrics.outcome(done.operation.word, done.status.word)
             log_outcome(merchant, done)
             if write.jobs:
-                self.work()
+                self._told(merchant, done)
             return answer
         self._overtaken(merchant, done)
         unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
         return encode(payment.with_transaction(unknown), unknown)
 
-    def _jobs(self, done: Transaction) -> tuple[Job, ...]:
-        if cleans_up(done) is None:
+    def _jobs(self, merchant: Merchant, done: Transaction, scenario: str | None = None) -> tuple[Job, ...]:
+        """What is still to do for an outcome: to find it out, or to tell somebody of it."""
+        if cleans_up(done) is not None:
+            kind = CLEAN_UP
+        elif merchant.id in self.notified:
+            kind = notice_of(scenario)
+        else:
             return ()
-        return (Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=self.clock()),)
+        return (Job(id=self.new_id(), kind=kind, transaction_id=done.id, run_at=self.clock()),)
+
+    def _told(self, merchant: Merchant, done: Transaction) -> None:
+        """Wake whoever does what `_jobs` wrote."""
+        if cleans_up(done) is not None:
+            self.work()
+        else:
+            self.notify(merchant.id)
 
     def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
         """Somebody gave this exchange up before its answer came: an approval must be undone (again)."""
@@ -446,9 +469,14 @@ class Gateway:
         else:
             done = conclude(transaction, outcome, now, frozenset())
         after = payment.with_transaction(done)
-        write = SettleUnknown(merchant_id=merchant.id, payment=payment, transaction=done, entries=entries(after, done))
+        jobs = self._jobs(merchant, done)
+        write = SettleUnknown(
+            merchant_id=merchant.id, payment=payment, transaction=done, entries=entries(after, done), jobs=jobs
+        )
         if not await self.database.write(write):
             return False  # somebody began something meanwhile: look again
+        if jobs:
+            self._told(merchant, done)
         log("outcome.settled", merchant=merchant.id, transaction=ids.show(done.id), status=done.status.value)
         return True
 

@@ -16,9 +16,17 @@ from kessai.storage.payments import from_ms, to_ms
 
 NOTICE: Final = "notice"
 """The kind of a job that is a notice; behind a colon, how its deliveries are to go wrong in a sandbox."""
+_SCENARIOS: Final = "webhook-"
 WAITING, HELD, DELIVERED, PARKED = "waiting", "held", "delivered", "parked"
 ENDED: Final = (DELIVERED, PARKED)
 NEWEST: Final = (1 << 63) - 1
+
+
+def notice_of(scenario: str | None) -> str:
+    """The kind of a notice; `scenario` is what the sandbox was asked for, which may be about its deliveries."""
+    if scenario is None or not scenario.startswith(_SCENARIOS):
+        return NOTICE
+    return f"{NOTICE}:{scenario.removeprefix(_SCENARIOS)}"
 
 
 class Webhook(Struct, frozen=True, kw_only=True):
@@ -306,18 +314,21 @@ class Tell(Struct, frozen=True, kw_only=True):
     deliveries: Sequence[tuple[int | None, Delivery]]
 
     def apply(self, run: Run) -> None:
-        taken = {notice for notice in self.notices if run("take_notice", {"merchant_id": self.merchant_id, "id": notice})}
+        taken = {
+            notice for notice in self.notices if run("take_notice", {"merchant_id": self.merchant_id, "id": notice})
+        }
         for owner, delivery in self.deliveries:
             if owner is None or owner in taken:
                 run("add_delivery", {"merchant_id": self.merchant_id} | _row(delivery))
 
     def together(self) -> dict[str, object]:
         rows = [_row(delivery) for _, delivery in self.deliveries]
-        return {
+        owned: dict[str, object] = {
             "merchant_id": self.merchant_id,
             "notice": list(self.notices),
             "owner": [owner for owner, _ in self.deliveries],
-        } | {name: [row[name] for row in rows] for name in _ROW}
+        }
+        return owned | {name: [row[name] for row in rows] for name in _ROW}
 
 
 _ROW: Final = ("id", "endpoint", "url", "payment_id", "event", "happened_at", "trick", "holds", "run_at", "body")

@@ -14,7 +14,7 @@ import socket
 import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, cast
 
 import httptools
 import msgspec
@@ -81,8 +81,7 @@ class Connection(asyncio.Protocol):
         self._has_headers = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     async def exchange(self, request: bytes) -> int:
         """Send a request; the status of its answer. Failed."""

@@ -97,9 +97,7 @@ def answer_of(status: int, body: bytes) -> Mapping[str, object] | None:
     return msgspec.json.decode(body, type=dict[str, object]) if status == 201 else None
 
 
-def payload(
-    event: str, payment: Payment, transaction: Transaction, answer: Mapping[str, object] | None
-) -> bytes:
+def payload(event: str, payment: Payment, transaction: Transaction, answer: Mapping[str, object] | None) -> bytes:
     """The member that is signed: the answer to the request, or what it would be if it were given now."""
     if answer is None:
         kept = _kept(payment, transaction)

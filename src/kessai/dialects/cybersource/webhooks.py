@@ -117,9 +117,9 @@ _SHAPES: Final = _compiled()
 # ---- requests
 
 
-def read(document: Mapping[str, object], organization_id: str, before: Subscription | None) -> Subscription | Sequence[
-    FieldError
-]:
+def read(
+    document: Mapping[str, object], organization_id: str, before: Subscription | None
+) -> Subscription | Sequence[FieldError]:
     """A subscription as a request wants it; `before`: the one that it changes. URLs are checked by the caller."""
     errors: list[FieldError] = []
     made = before or Subscription()
@@ -175,9 +175,11 @@ def _products(document: Mapping[str, object], errors: list[FieldError]) -> tuple
     for index, each in enumerate(listed):
         product = text_of(each.get("productId")) if isinstance(each, dict) else None
         events = each.get("eventTypes") if isinstance(each, dict) else None
-        if product not in PRODUCTS:
+        if product is None or product not in PRODUCTS:
             errors.append(FieldError(f"products[{index}].productId", is_missing=product is None))
-        elif not isinstance(events, list) or not events or any(PRODUCT_OF.get(str(event)) != product for event in events):
+        elif (
+            not isinstance(events, list) or not events or any(PRODUCT_OF.get(str(event)) != product for event in events)
+        ):
             errors.append(FieldError(f"products[{index}].eventTypes", is_missing=events is None))
         else:
             found.append(Product(product, tuple(dict.fromkeys(map(str, events)))))

@@ -65,7 +65,10 @@ def body(answer: bytes, return_url: Mapping[str, object], reference: str) -> byt
             told["return_url_details"] = dict(return_url)
     transaction = envelope.get("transaction_details")
     if isinstance(transaction, dict):
-        told["transaction_details"] = {**transaction, "merchant_txn_ref": transaction.get("merchant_txn_ref", reference)}
+        told["transaction_details"] = {
+            **transaction,
+            "merchant_txn_ref": transaction.get("merchant_txn_ref", reference),
+        }
     return msgspec.json.encode(told)
 
 
