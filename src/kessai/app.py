@@ -302,6 +302,7 @@ async def _furnish(
     sender = Sender()
     notifier = Notifier(gateway, registry, sender, merchants)
     gateway.notified, gateway.notify = registry.notified, notifier.wake
+    worker.beside += (notifier,)
     worker.charge = charge
     worker.tend = Networks(tokenizer).tend
     return House(

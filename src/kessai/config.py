@@ -67,7 +67,7 @@ class Settings:
     signature_window_s: int = 300
     """How far a signed date may be from this machine's clock, either way."""
     webhook_test_hosts: tuple[str, ...] = ()
-    """Hosts (`host:port`, or `host`) that test merchants may name for notifications, plain HTTP and any address included."""
+    """Hosts (`host:port`, or `host`) for notifications to test merchants: over plain HTTP too, at any address."""
     database: str = ""
     """Where payments are kept: a `postgresql://` URL; none given: an embedded database in the data folder."""
     worker_silence_s: float = 10.0

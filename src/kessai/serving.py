@@ -149,7 +149,6 @@ async def _at_work(house: House, place: Place) -> AsyncIterator[None]:
     await house.health.sample()
     lookouts = [asyncio.create_task(house.health.run()), asyncio.create_task(_keep_accounts(house))]
     worker = asyncio.create_task(house.worker.run())
-    notifier = asyncio.create_task(house.notifier.run())
     try:
         yield
     finally:
@@ -158,10 +157,9 @@ async def _at_work(house: House, place: Place) -> AsyncIterator[None]:
             orders.close()
             admin.unlink(house.folder)
         house.worker.stop()
-        house.notifier.stop()
         for task in lookouts:
             task.cancel()
-        await asyncio.gather(worker, notifier, *lookouts, return_exceptions=True)
+        await asyncio.gather(worker, *lookouts, return_exceptions=True)
 
 
 async def _keep_accounts(house: House) -> None:

@@ -455,7 +455,7 @@ def signed(
 
 
 def backed_off(tries: int, age: timedelta, chance: float) -> timedelta | None:
-    """The wait after so many failed tries: twice as long each time, spread by chance (0 to 1). None: three days are over."""
+    """The wait after so many failed tries, twice as long each time; `chance` (0 to 1) spreads it. None: it is over."""
     if age >= TRIED_FOR:
         return None
     seconds = min(FIRST_WAIT_S * 2 ** min(tries - 1, 20), LONGEST_WAIT_S)

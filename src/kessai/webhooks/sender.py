@@ -1,4 +1,4 @@
-"""The gateway's side of the courier: errands out, reports in. Its process is started when there is something to send."""
+"""The gateway's side of the courier: errands out, reports in. Its process starts when there is something to send."""
 
 import asyncio
 import sys
