@@ -100,6 +100,14 @@ def merchant(result: Result) -> RenderableType:
     return Group(pairs(result), Text("The shared secret is shown this once.", style=_DOUBTFUL))
 
 
+def rows(found: Sequence[Result]) -> RenderableType:
+    """What has the same members, one a line."""
+    if not found:
+        return Text("There is nothing.")
+    headings = tuple(found[0])
+    return table(headings, ([each[name] for name in headings] for each in found))
+
+
 def key_store(made: Result) -> RenderableType:
     if "password" not in made:
         return pairs(made)

@@ -30,7 +30,10 @@ def test_every_outcome_has_its_event(shop: Shop, receiver: Receiver) -> None:
     authorized = shop.pay()
     captured = shop.till.post(f"/pts/v2/payments/{authorized}/captures", amount_of("10.00")).id
     shop.till.post(f"/pts/v2/captures/{captured}/refunds", amount_of("4.00"))
-    shop.till.post(f"/pts/v2/payments/{shop.pay()}/reversals", {"reversalInformation": {"amountDetails": {"totalAmount": "10.00"}, "reason": "x"}})
+    shop.till.post(
+        f"/pts/v2/payments/{shop.pay()}/reversals",
+        {"reversalInformation": {"amountDetails": {"totalAmount": "10.00"}, "reason": "x"}},
+    )
     sale = shop.till.post("/pts/v2/payments", payment("9.00", processingInformation__capture=True)).id
     shop.till.post(f"/pts/v2/payments/{sale}/voids", {"clientReferenceInformation": {"code": "v"}})
     shop.till.call("POST", "/pts/v2/payments", payment(), {"kessai-scenario": "general-decline"})

@@ -114,6 +114,7 @@ class WebhookService:
             "webhook_replay": self._replay,
             "listener_create": self._listen,
             "listener_poll": self._poll,
+            "listener_end": self._end,
         }
 
     def match(self, method: str, path: str) -> Handler | frozenset[str]:
@@ -401,6 +402,14 @@ class WebhookService:
             headers, body = signed(call.merchant.id, call.identifier, self._registry, each, call.now)
             events.append({"id": headers["v-c-transaction-trace-id"], "headers": headers, "body": body.decode()})
         return {"events": events}
+
+    async def _end(self, call: _Call) -> object:
+        endpoint = self._registry.find(call.merchant.id, call.identifier)
+        if endpoint is None or not endpoint.is_listener:
+            return _NOT_FOUND
+        await self._database.write(DeleteWebhook(call.merchant.id, endpoint.id))
+        await self._registry.load_of(call.merchant.id)
+        return {"status": "successfully deleted"}
 
 
 class _Trouble(Struct, frozen=True):

@@ -33,6 +33,7 @@ ROUTES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("POST", "/nrtf/v1/webhooks/{id}/replays", "webhook_replay", "sends events again"),
     ("POST", "/kessai/v1/listeners", "listener_create", "begins to listen; test merchants only"),
     ("POST", "/kessai/v1/listeners/{id}", "listener_poll", "takes what has happened since"),
+    ("DELETE", "/kessai/v1/listeners/{id}", "listener_end", "listens no more"),
 )
 """Method, path, name in the metrics, and what it does."""
 CREATES: Final = frozenset({"webhook_key", "webhook_create", "webhook_test", "webhook_replay", "listener_create"})
