@@ -46,7 +46,7 @@ def webhook_list(
 ) -> None:
     """List notifications, the latest first: which arrived, which wait, which were given up (parked)."""
     found = admin.order(data, "webhook list", database=database, merchant=merchant, state=state, most=most)
-    tell(found, show.rows, as_json)
+    tell(found, show.deliveries, as_json)
 
 
 @webhook_app.command("show")
@@ -114,21 +114,23 @@ def listen(
     ):
         opened = _ask(gateway, "/kessai/v1/listeners", {}, merchant, key)
         if not as_json:
-            print(
-                f"Listening for {merchant}. Events are signed with key {opened['keyId']}: {opened['key']}", flush=True
-            )
-        path, arrived, count = f"/kessai/v1/listeners/{opened['listenerId']}", [], 0
-        while not until or count < until:
-            events = _ask(gateway, path, {"arrived": arrived}, merchant, key)["events"]
-            arrived = []
-            for event in events:
-                said = _forward(server, forward_to, event) if forward_to is not None else ""
-                _print(event, said, as_json)
-                arrived.append(event["id"])
-                count += 1
-            if not events:
-                time.sleep(POLL_S)
-        _ask(gateway, path, {"arrived": arrived}, merchant, key)
+            print(f"Listening for {merchant}. Key {opened['keyId']} signs: {opened['key']}", flush=True)
+        path, count = f"/kessai/v1/listeners/{opened['listenerId']}", 0
+        arrived: list[str] = []
+        try:
+            while not until or count < until:
+                events = _ask(gateway, path, {"arrived": arrived}, merchant, key)["events"]
+                arrived = []
+                for event in events:
+                    said = _forward(server, forward_to, event) if forward_to is not None else ""
+                    _print(event, said, as_json)
+                    arrived.append(event["id"])
+                    count += 1
+                if not events:
+                    time.sleep(POLL_S)
+            _ask(gateway, path, {"arrived": arrived}, merchant, key)
+        finally:
+            client.send(gateway, client.Request(method="DELETE", target=path), merchant, key)
 
 
 def _ask(gateway: httpx.Client, path: str, document: object, merchant: str, key: SharedSecret) -> dict[str, Any]:
