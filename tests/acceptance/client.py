@@ -129,6 +129,11 @@ class Reply:
         return document
 
     @property
+    def any(self) -> Any:
+        """The document, whatever it is."""
+        return json.loads(self.body)
+
+    @property
     def id(self) -> str:
         identifier = self.json["id"]
         assert isinstance(identifier, str)

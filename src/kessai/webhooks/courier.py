@@ -215,6 +215,15 @@ class Courier:
             if not kept:
                 del self._kept[place]
 
+    async def close(self) -> None:
+        """Close every connection that is kept."""
+        for kept in self._kept.values():
+            for _, connection in kept:
+                connection.close()
+        self._kept.clear()
+        self._threads.shutdown(wait=False)
+        await asyncio.sleep(0)
+
     async def _connect(self, target: Target) -> Connection:
         """A connection to an address that was looked at."""
         addresses = await self._addresses(target.host, target.port)
