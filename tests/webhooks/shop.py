@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from kessai import outbox
 from kessai.dialects.cybersource.notifications import PRODUCTS
 from tests.acceptance.client import Client, Json, Service, payment
 from tests.webhooks.receiver import Receiver
@@ -85,3 +86,15 @@ def key_request(merchant: str) -> Json:
 
 def open_shop(service: Service, personality: str = "sandbox") -> Shop:
     return Shop(service.merchant(f"hooks_{service.port}_{next(_numbers)}", personality))
+
+
+def given_up(service: Service, shop: Shop) -> Json:
+    """The one notification of a merchant that was parked, as the operator sees it; waits for it."""
+
+    async def parked() -> list[Json]:
+        found = await outbox.deliveries(service.house, shop.id, "parked")
+        assert isinstance(found, list)
+        return found
+
+    (found,) = service.until(parked, bool)
+    return found

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from kessai import outbox
 from kessai.webhooks import courier
 from kessai.webhooks.courier import Courier, Errand, Report
 from tests.acceptance.client import Service
 from tests.webhooks.receiver import OK, Answer, Receiver, Request, receiving
-from tests.webhooks.shop import Shop
+from tests.webhooks.shop import Shop, given_up
 
 GZIPPED = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + b"\xed\xc1" * 200_000
 
@@ -115,10 +114,7 @@ def test_a_redirect_is_a_failed_delivery(service: Service, shop: Shop, receiver:
     shop.subscribe(receiver, retryPolicy={"numberOfRetries": 0})
     shop.pay()
 
-    async def parked() -> object:
-        return await outbox.deliveries(service.house, shop.id, "parked")
-
-    (found,) = service.until(parked, bool)  # type: ignore[misc]
+    found = given_up(service, shop)
     assert found["result"] == "302"
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from tests.acceptance.client import Service, amount_of, payment
+from tests.acceptance.client import VISA, Service, amount_of, payment
 from tests.webhooks.receiver import FAILED, OK, Receiver, Request, receiving
 from tests.webhooks.shop import ACCEPTED, CAPTURED, Shop, open_shop
 
@@ -46,6 +46,19 @@ def test_every_outcome_has_its_event(shop: Shop, receiver: Receiver) -> None:
             "payments.authorization.status.rejected",
         )
     )
+
+
+def test_no_card_number_and_no_code_is_told(service: Service, shop: Shop, receiver: Receiver) -> None:
+    """A-60: nor is one among what is kept to be told."""
+    shop.subscribe(receiver)
+    document = payment(paymentInformation__card__securityCode="9731", clientReferenceInformation__code=VISA)
+    document["processingInformation"] = {"actionList": ["TOKEN_CREATE"], "actionTokenTypes": ["instrumentIdentifier"]}
+    shop.till.post("/pts/v2/payments", document)
+    told = receiver.until(lambda seen: len(seen) == 2)
+    assert {each.event for each in told} == {ACCEPTED, "tms.token.created"}
+    kept = service.run(service.house.registry.rows.page(shop.id, 10))
+    for secret in (VISA.encode(), b"9731"):
+        assert not any(secret in each.body for each in (*told, *kept))
 
 
 def test_only_what_was_asked_for_is_told(shop: Shop, receiver: Receiver) -> None:
