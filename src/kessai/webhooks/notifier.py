@@ -62,7 +62,7 @@ LOOK_S: Final = 0.5
 """How often due retries, and notices of other processes, are looked for."""
 EVERYBODY_S: Final = 10.0
 """How often merchants are looked at that want to be told nothing (any more): something may be left."""
-HELD_S: Final = 30.0
+HELD_S: Final = 15.0
 BATCH: Final = 64
 TIDY_S: Final = 600.0
 KEPT: Final = {DELIVERED: timedelta(days=7), PARKED: timedelta(days=30)}
@@ -119,6 +119,11 @@ class Notifier:
         self._stopping = False
         self.envelope: Envelope = lambda _merchant, _payment, _transaction: None
         """What a merchant of the PaymentOptions wire would be answered now, where its answer told no outcome."""
+
+    @property
+    def courier(self) -> int | None:
+        """The id of the process that carries notifications, while there is one."""
+        return self._sender.process
 
     def wake(self, merchant_id: str) -> None:
         """Look at a merchant at once: there is a notice of its, or something to send again."""
