@@ -25,7 +25,7 @@ AUTHORIZE: Final = "(b) authorize"
 CAPTURE: Final = "(c) authorize + capture"
 LOOKUP: Final = "(d) look up"
 SEARCH: Final = "(s) search"
-KINDS: Final = "abcds"
+KINDS: Final = "abcdsw"
 
 _WARM_UP_S: Final = 1
 _FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0, "s": 8_000.0}
