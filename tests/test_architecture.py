@@ -61,13 +61,16 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
+    "webhooks": "accounts, dialects, edge, gateway, ids, keys, log, once, payment, storage, vault",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "app": "accounts, acquirers, billing, clock, config, edge, flex, gateway, health, ids, jobs, known_answers, "
-    "limits, log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, transients, vault",
+    "limits, log, metrics, moving, networks, payment, rotation, searches, storage, tms, tokenizer, transients, vault, "
+    "webhooks",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
+    "outbox": "accounts, app, dialects, ids, storage, story, webhooks",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, outbox, payment, rotation, sandbox, storage, story, "
     "transfers, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
@@ -115,6 +118,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "tokens": "msgspec",
     "transients": "cryptography, joserfc, msgspec",
     "vault": "tink",
+    "webhooks": "httptools, msgspec, uvloop",
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""
 

@@ -113,7 +113,9 @@ def listen(
         httpx.Client(timeout=FORWARD_S, follow_redirects=False, trust_env=False) as server,
     ):
         opened = _ask(gateway, "/kessai/v1/listeners", {}, merchant, key)
-        if not as_json:
+        if as_json:
+            print(json.dumps({"listening": merchant, "keyId": opened["keyId"], "key": opened["key"]}), flush=True)
+        else:
             print(f"Listening for {merchant}. Key {opened['keyId']} signs: {opened['key']}", flush=True)
         path, count = f"/kessai/v1/listeners/{opened['listenerId']}", 0
         arrived: list[str] = []

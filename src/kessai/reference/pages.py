@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from kessai.reference import acquirer, operation, recurring, rules, tokens, wire
+from kessai.reference import acquirer, operation, recurring, rules, tokens, webhooks, wire
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 SECTION: Final = re.compile(r"(<!-- printed: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     name.removeprefix("print_").replace("_", "-"): function
-    for room in (wire, tokens, recurring, rules, acquirer, operation)
+    for room in (wire, tokens, recurring, webhooks, rules, acquirer, operation)
     for name, function in vars(room).items()
     if name.startswith("print_")
 }
