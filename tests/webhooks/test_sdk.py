@@ -23,6 +23,7 @@ STATUSES: Final = {
     "read": 200,
     "change": 200,
     "test": 201,
+    "create another": 201,
     "delete": 200,
     "gone": 404,
 }

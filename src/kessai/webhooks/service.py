@@ -64,6 +64,9 @@ from kessai.webhooks.sender import Sender
 
 MOST_REPLAYED: Final = 1_000
 MOST_TRACES: Final = 100
+MOST_RACES: Final = 8
+"""How often a change of a subscription that others change too starts again."""
+
 PAGE: Final = 100
 _encode: Final = msgspec.json.Encoder().encode
 _REPLAYED: Final[Mapping[str, str]] = {"FAILED": PARKED, "RETRY": PARKED, "RECEIVED": DELIVERED, "COMPLETED": DELIVERED}
@@ -255,17 +258,18 @@ class WebhookService:
         return _shown(call, endpoint) if endpoint is not None else _NOT_FOUND
 
     async def _update(self, call: _Call) -> object:
-        endpoint = await self._find(call)
-        if endpoint is None:
-            return _NOT_FOUND
-        wanted = self._wanted(call, endpoint.subscription)
-        if isinstance(wanted, _Trouble):
-            return wanted
-        kept = replace(endpoint.kept, subscription=wanted)
-        if not await self._registry.change(call.merchant.id, endpoint, call.now, kept=kept):
-            return _BUSY
-        self._gateway.notify(call.merchant.id)
-        return _shown(call, self._registry.find(call.merchant.id, endpoint.id) or endpoint, with_update=True)
+        for _ in range(MOST_RACES):
+            endpoint = await self._find(call)
+            if endpoint is None:
+                return _NOT_FOUND
+            wanted = self._wanted(call, endpoint.subscription)
+            if isinstance(wanted, _Trouble):
+                return wanted
+            kept = replace(endpoint.kept, subscription=wanted)
+            if await self._registry.change(call.merchant.id, endpoint, call.now, kept=kept):
+                self._gateway.notify(call.merchant.id)
+                return _shown(call, self._registry.find(call.merchant.id, endpoint.id) or endpoint, with_update=True)
+        return _BUSY
 
     async def _delete(self, call: _Call) -> object:
         endpoint = await self._find(call)
@@ -290,11 +294,15 @@ class WebhookService:
             if why_not is not None:
                 why = f"healthCheckUrl: {why_not}" if call.merchant.is_test else ""
                 return _Trouble(400, wire.trouble([FieldError("healthCheckUrl")], call.now), why)
-        if not await self._registry.change(call.merchant.id, endpoint, call.now, status=status):
-            return _BUSY
-        log("webhook.status", merchant=call.merchant.id, webhook=endpoint.id, state=status)
-        self._gateway.notify(call.merchant.id)
-        return {"webhookId": endpoint.id, "status": status}
+        for _ in range(MOST_RACES):
+            if await self._registry.change(call.merchant.id, endpoint, call.now, status=status):
+                log("webhook.status", merchant=call.merchant.id, webhook=endpoint.id, state=status)
+                self._gateway.notify(call.merchant.id)
+                return {"webhookId": endpoint.id, "status": status}
+            endpoint = await self._find(call)  # its health may have turned it meanwhile
+            if endpoint is None:
+                return _NOT_FOUND
+        return _BUSY
 
     # ---- tests and replays
 
