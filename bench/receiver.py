@@ -1,4 +1,4 @@
-"""A merchant's server that is fast: it answers 200 to whatever comes. Run as `python -m bench.receiver`; prints its port."""
+"""A merchant's server that is fast: it answers 200 to whatever comes. `python -m bench.receiver` prints its port."""
 
 import asyncio
 from typing import Final, cast

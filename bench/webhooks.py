@@ -1,4 +1,4 @@
-"""Notifications: how many a second reach a fast server, and what payments notice of ten thousand that wait for a dead one.
+"""Notifications: how many a second reach a fast server, and what payments notice of 10 000 that wait for a dead one.
 
 Nothing is pinned here: the courier is a process beside the gateway, and the system gives it its share.
 """
@@ -124,7 +124,7 @@ def _until_told(rows: Rows) -> float:
     while _count(rows, "waiting") or rows.select(_NOTICES)[0][0]:
         if time.monotonic() > until:
             raise Failed("what was to be told was not told in time")
-        time.sleep(0.5)
+        time.sleep(0.2)
     count, first, last = rows.select(f"SELECT count(*), min(run_at), max(run_at) {where} AND state = 'delivered'")[0]
     return count / max(last - first, 1) * 1_000
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import thread_time
 from typing import Final
 
 from msgspec.structs import replace
@@ -63,7 +64,14 @@ LOOK_S: Final = 0.5
 EVERYBODY_S: Final = 10.0
 """How often merchants are looked at that want to be told nothing (any more): something may be left."""
 HELD_S: Final = 15.0
-BATCH: Final = 64
+BATCH: Final = 32
+"""Rows in one commit, which payments wait for no longer than for these."""
+SLICE: Final = 4
+"""Notices between two rests."""
+BUSY: Final = 8
+"""Exchanges under way above which payments go first."""
+SHARE: Final = 0.1
+"""The share of time that telling takes then."""
 TIDY_S: Final = 600.0
 KEPT: Final = {DELIVERED: timedelta(days=7), PARKED: timedelta(days=30)}
 """How long deliveries that have ended can be looked at and sent again."""
@@ -227,7 +235,7 @@ class Notifier:
 
     async def _conclude(self, merchant: Merchant, box: _Box) -> None:
         """Write what tries came to. They stay where they are if that fails."""
-        tried = box.tried[: 2 * BATCH]
+        tried = box.tried[:BATCH]
         await self._gateway.database.write(Conclude(merchant_id=merchant.id, tried=[each for _, each in tried]))
         del box.tried[: len(tried)]
         for place, each in tried:
@@ -239,7 +247,11 @@ class Notifier:
 
     async def _tell(self, merchant: Merchant, notices: Sequence[Notice]) -> None:
         deliveries: list[tuple[int | None, Delivery]] = []
-        for notice in notices:
+        begun = thread_time()
+        for count, notice in enumerate(notices):
+            if count and not count % SLICE:
+                await self._rest(thread_time() - begun)
+                begun = thread_time()
             found = await self._gateway.payments.load(merchant.id, notice.transaction_id)
             transaction = found.payment.find(notice.transaction_id) if found is not None else None
             if found is None or transaction is None:
@@ -249,6 +261,11 @@ class Notifier:
             deliveries += [(notice.id, delivery) for delivery in told]
         write = Tell(merchant_id=merchant.id, notices=[notice.id for notice in notices], deliveries=deliveries)
         await self._gateway.database.write(write)
+
+    async def _rest(self, spent_s: float) -> None:
+        """Let payments go on, and where many are under way, leave them most of the time."""
+        is_busy = len(self._gateway.under_way) >= BUSY
+        await asyncio.sleep(spent_s * (1 / SHARE - 1) if is_busy else 0)
 
     def _deliveries(
         self, merchant: Merchant, notice: Notice, payment: Payment, transaction: Transaction, stored: Answer | None
