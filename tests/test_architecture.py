@@ -70,8 +70,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment",
     "outbox": "accounts, app, dialects, ids, storage, story, webhooks",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, outbox, payment, rotation, sandbox, storage, story, "
-    "transfers, verify",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, outbox, payment, rotation, sandbox, storage, "
+    "story, transfers, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 

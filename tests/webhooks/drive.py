@@ -21,7 +21,7 @@ _spec.loader.exec_module(_recurring)
 Json = dict[str, Any]
 
 
-class Merchant(_recurring.Merchant):  # type: ignore[misc]
+class Merchant(_recurring.Merchant):  # type: ignore[misc, name-defined]
     """The client, whose answers here may be lists, or nothing that it reads."""
 
     def call(self, name: str, api: str, method: str, **arguments: Any) -> Json:

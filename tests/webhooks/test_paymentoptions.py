@@ -1,4 +1,4 @@
-"""Notifications to the URL that came with a payment: the other wire's body, our signature, and its place in the queue."""
+"""Notifications to the URL that came with a payment: the other wire's body, our signature, its place in the queue."""
 
 import base64
 import hmac
@@ -83,9 +83,11 @@ def test_a_result_goes_to_the_payments_own_url(service: Service, shop: Shop, rec
     assert told.json["return_url_details"]["webhook_url"] == receiver.url
     assert told.json["transaction_details"] == ENVELOPE["transaction_details"] | {"merchant_txn_ref": "order-7"}
     assert told.json["merchant_details"] == ENVELOPE["merchant_details"]
-    (listed,) = service.run(outbox.deliveries(service.house, shop.id))  # type: ignore[misc]
-    assert listed["event"] == wire.COMPLETED
-    assert listed["place"] == f"http://127.0.0.1:{receiver.port}"
+    listed = service.run(outbox.deliveries(service.house, shop.id))
+    assert isinstance(listed, list)
+    assert [(each["event"], each["place"]) for each in listed] == [
+        (wire.COMPLETED, f"http://127.0.0.1:{receiver.port}")
+    ]
 
 
 def test_the_old_secret_signs_beside_the_new_one_for_a_day(service: Service, shop: Shop, receiver: Receiver) -> None:
@@ -114,7 +116,7 @@ def test_an_outcome_that_is_found_out_later_is_told_then(service: Service, shop:
     notifier, before = service.house.notifier, service.house.notifier.envelope
     notifier.envelope = lambda _merchant, _payment, _transaction: json.dumps(ENVELOPE | {"success": False}).encode()
     try:
-        pay(service, shop, receiver.url, "timeout")
+        pay(service, shop, receiver.url, "time-out")
         service.until(lambda: outbox.deliveries(service.house, shop.id, "delivered"), bool)
     finally:
         notifier.envelope = before
@@ -123,7 +125,8 @@ def test_an_outcome_that_is_found_out_later_is_told_then(service: Service, shop:
 
 def test_waits_grow_for_three_days() -> None:
     """At least sixteen tries, each later than the one before, none after three days."""
-    age, waits = timedelta(), []
+    age = timedelta()
+    waits: list[timedelta] = []
     while (wait := backed_off(len(waits) + 1, age, 0.5)) is not None:
         waits.append(wait)
         age += wait
