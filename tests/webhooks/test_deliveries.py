@@ -3,6 +3,7 @@
 import time
 
 from tests.acceptance.client import VISA, Service, amount_of, payment
+from tests.recurring import shop as recurring
 from tests.webhooks.receiver import FAILED, OK, Receiver, Request, receiving
 from tests.webhooks.shop import ACCEPTED, CAPTURED, Shop, open_shop
 
@@ -159,3 +160,29 @@ def test_a_server_that_went_away_is_told_when_it_is_back(shop: Shop, receiver: R
     receiver.start()
     told = receiver.until(lambda seen: len({each.trace for each in seen}) == 6)
     assert {each.json["payload"]["data"]["id"] for each in told} >= set(paid)
+
+
+def test_an_unknown_outcome_is_told_when_it_is_known(shop: Shop, receiver: Receiver) -> None:
+    """Once, and as it ended: a hold that nobody answered for is reversed."""
+    shop.subscribe(receiver)
+    unknown = shop.till.call("POST", "/pts/v2/payments", payment(), {"kessai-scenario": "time-out"})
+    assert unknown.status == 502
+    (told,) = receiver.until(lambda seen: len(seen) == 1)
+    assert told.event == "payments.reversal.status.accepted"
+    assert told.json["payload"]["data"]["relatedTransaction"] == {"id": unknown.id}
+    assert told.is_signed_by(shop.key_id, shop.secret)
+
+
+def test_a_subscriptions_charges_are_told(shop: Shop, receiver: Receiver) -> None:
+    shop.subscribe(receiver, ["rbs.subscriptions.charge.created", "rbs.subscriptions.charge.failed"])
+    seller = recurring.Shop(shop.till)
+    customer = seller.customer()
+    made = seller.subscribe(recurring.subscription(customer, seller.today(), **recurring.own_terms("7.00")))
+    assert made.status == 201
+    (told,) = receiver.until(lambda seen: len(seen) == 1)
+    assert (told.event, told.json["productId"]) == ("rbs.subscriptions.charge.created", "recurringBilling")
+    data = told.json["payload"]["data"]
+    assert data["subscriptionInformation"]["code"] == made.json["subscriptionInformation"]["code"]
+    assert data["orderInformation"]["amountDetails"]["authorizedAmount"] == "7.00"
+    shop.pay()
+    assert [each.event for each in receiver.notifications()] == ["rbs.subscriptions.charge.created"]

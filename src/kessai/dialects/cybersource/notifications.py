@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from kessai import ids
 from kessai.dialects.cybersource import answers, details
 from kessai.dialects.cybersource.echo import echo_of
 from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
@@ -103,6 +104,8 @@ def payload(event: str, payment: Payment, transaction: Transaction, answer: Mapp
         kept = _kept(payment, transaction)
         answer = msgspec.json.decode(answers.encode(payment, transaction, echo_of(kept))[1], type=dict[str, object])
     data = {name: value for name, value in answer.items() if name != "_links"}
+    if transaction.id != payment.id:  # ours: the answer names it in its path only
+        data["relatedTransaction"] = {"id": ids.show(transaction.target or payment.id)}
     if event == TOKEN_CREATED:
         data = {name: data[name] for name in ("id", "tokenInformation", "submitTimeUtc") if name in data}
     if event in (CHARGED, CHARGE_FAILED):
