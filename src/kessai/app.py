@@ -301,7 +301,7 @@ async def _furnish(
     await registry.load()
     sender = Sender()
     notifier = Notifier(gateway, registry, sender, merchants)
-    gateway.notified, gateway.notify = registry.notified, notifier.wake
+    gateway.notified, gateway.notify = registry.notified, notifier.noticed
     worker.beside += (notifier,)
     worker.charge = charge
     worker.tend = Networks(tokenizer).tend

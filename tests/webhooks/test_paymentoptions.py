@@ -12,7 +12,7 @@ from kessai.payment.authorize import Authorize
 from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.storage.payments import Answer
-from kessai.webhooks.notifier import TRIED_FOR, backed_off
+from kessai.webhooks.tries import TRIED_FOR, backed_off
 from tests.acceptance.client import Json, Service
 from tests.houses import VISA, usd
 from tests.webhooks.receiver import FAILED, OK, Receiver, Request

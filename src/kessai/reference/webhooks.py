@@ -6,7 +6,7 @@ from kessai.dialects.cybersource import notifications
 from kessai.dialects.cybersource import webhooks as wire
 from kessai.dialects.paymentoptions import notifications as paymentoptions
 from kessai.reference.parts import code, table
-from kessai.webhooks.notifier import backed_off
+from kessai.webhooks.tries import backed_off
 
 _MIDDLE = 0.5
 """Chance, where it changes nothing."""

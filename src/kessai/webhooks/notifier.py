@@ -50,6 +50,7 @@ from kessai.webhooks.courier import Errand, Report
 from kessai.webhooks.health import Pulse
 from kessai.webhooks.registry import ACTIVE, INACTIVE, Endpoint, Registry
 from kessai.webhooks.sender import Sender
+from kessai.webhooks.tries import backed_off, signed
 
 IN_FLIGHT: Final = 16
 """Deliveries under way to one place."""
@@ -72,16 +73,13 @@ BUSY: Final = 8
 """Exchanges under way above which payments go first."""
 SHARE: Final = 0.1
 """The share of time that telling takes then."""
+PAUSE_S: Final = 0.05
+"""How long it rests then between two commits."""
 TIDY_S: Final = 600.0
 KEPT: Final = {DELIVERED: timedelta(days=7), PARKED: timedelta(days=30)}
 """How long deliveries that have ended can be looked at and sent again."""
 LISTENS: Final = timedelta(minutes=5)
 """How long a listener is there that does not ask."""
-TRIED_FOR: Final = timedelta(days=3)
-FIRST_WAIT_S: Final = 5
-LONGEST_WAIT_S: Final = 21_600
-JITTER: Final = 0.2
-"""Waits are up to this share longer or shorter, so that what failed together is not tried together."""
 
 Envelope = Callable[[Merchant, Payment, Transaction], bytes | None]
 
@@ -103,6 +101,8 @@ class _Box:
     places: dict[str, _Place] = field(default_factory=dict)
     tried: list[tuple[_Place, Tried]] = field(default_factory=list)
     held_until_s: float = 0.0
+    tell_at_s: float = 0.0
+    """When the next notices are looked at."""
 
     @property
     def flying(self) -> int:
@@ -132,6 +132,12 @@ class Notifier:
     def courier(self) -> int | None:
         """The id of the process that carries notifications, while there is one."""
         return self._sender.process
+
+    def noticed(self, merchant_id: str) -> None:
+        """There is a notice: it is looked at at once, or with the others that wait for payments to leave room."""
+        box = self._boxes.get(merchant_id)
+        if box is None or asyncio.get_running_loop().time() >= box.tell_at_s:
+            self.wake(merchant_id)
 
     def wake(self, merchant_id: str) -> None:
         """Look at a merchant at once: there is a notice of its, or something to send again."""
@@ -195,11 +201,12 @@ class Notifier:
         box = self._boxes.get(merchant.id)
         if box is not None and box.tried:
             await self._conclude(merchant, box)
-        notices = await self._rows.notices(merchant.id, BATCH)
+        may_tell = box is None or asyncio.get_running_loop().time() >= box.tell_at_s
+        notices = await self._rows.notices(merchant.id, BATCH) if may_tell else []
         places = await self._rows.places(merchant.id)
         has_pulse = any(each.subscription.health_url for each in self._registry.endpoints(merchant.id))
         if not (notices or places or has_pulse):
-            if box is not None and not box.flying:
+            if box is not None and not box.flying and may_tell:
                 del self._boxes[merchant.id]
             return
         box = self._boxes.setdefault(merchant.id, _Box())
@@ -208,7 +215,7 @@ class Notifier:
         if notices:
             await self._tell(merchant, notices)
             if len(notices) == BATCH:
-                self.wake(merchant.id)
+                self._go_on(merchant.id, box)
             places = await self._rows.places(merchant.id)
         if has_pulse:
             self._pulse.feel(merchant)
@@ -262,10 +269,22 @@ class Notifier:
         write = Tell(merchant_id=merchant.id, notices=[notice.id for notice in notices], deliveries=deliveries)
         await self._gateway.database.write(write)
 
+    @property
+    def _is_busy(self) -> bool:
+        return len(self._gateway.under_way) >= BUSY
+
+    def _go_on(self, merchant_id: str, box: _Box) -> None:
+        """There are more notices: look at them when payments have had their turn."""
+        if not self._is_busy:
+            self.wake(merchant_id)
+            return
+        loop = asyncio.get_running_loop()
+        box.tell_at_s = loop.time() + PAUSE_S
+        loop.call_later(PAUSE_S, self.wake, merchant_id)
+
     async def _rest(self, spent_s: float) -> None:
         """Let payments go on, and where many are under way, leave them most of the time."""
-        is_busy = len(self._gateway.under_way) >= BUSY
-        await asyncio.sleep(spent_s * (1 / SHARE - 1) if is_busy else 0)
+        await asyncio.sleep(spent_s * (1 / SHARE - 1) if self._is_busy else 0)
 
     def _deliveries(
         self, merchant: Merchant, notice: Notice, payment: Payment, transaction: Transaction, stored: Answer | None
@@ -448,37 +467,3 @@ class Notifier:
                 if endpoint.id in rows and rows[endpoint.id].updated_at < now - LISTENS:
                     await self._gateway.database.write(DeleteWebhook(merchant.id, endpoint.id))
                     await self._registry.load_of(merchant.id)
-
-
-def signed(
-    merchant_id: str,
-    webhook_id: str,
-    registry: Registry,
-    delivery: Delivery,
-    now: datetime,
-    spoiled: bytes | None = None,
-) -> tuple[dict[str, str], bytes]:
-    """Headers and body of a try, in the CyberSource form. NotAllowed where there is no key to sign with."""
-    key = registry.key(merchant_id)
-    if key is None:
-        raise NotAllowed("there is no key to sign with")
-    return cybersource.notification(
-        event=delivery.event,
-        webhook_id=webhook_id,
-        organization_id=merchant_id,
-        at=delivery.happened_at,
-        trace=cybersource.trace_of(delivery.id),
-        retry=delivery.attempts,
-        payload=delivery.body,
-        key_id=key.id,
-        secret=spoiled or key.secret,
-        sent_ms=int(now.timestamp() * 1000),
-    )
-
-
-def backed_off(tries: int, age: timedelta, chance: float) -> timedelta | None:
-    """The wait after so many failed tries, twice as long each time; `chance` (0 to 1) spreads it. None: it is over."""
-    if age >= TRIED_FOR:
-        return None
-    seconds = min(FIRST_WAIT_S * 2 ** min(tries - 1, 20), LONGEST_WAIT_S)
-    return timedelta(seconds=seconds * (1 - JITTER + 2 * JITTER * chance))

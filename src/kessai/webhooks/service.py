@@ -48,7 +48,6 @@ from kessai.storage.webhooks import (
 )
 from kessai.webhooks import health
 from kessai.webhooks.addresses import NotAllowed
-from kessai.webhooks.notifier import signed
 from kessai.webhooks.registry import (
     ACTIVE,
     CYBERSOURCE,
@@ -61,6 +60,7 @@ from kessai.webhooks.registry import (
     document_of,
 )
 from kessai.webhooks.sender import Sender
+from kessai.webhooks.tries import signed
 
 MOST_REPLAYED: Final = 1_000
 MOST_TRACES: Final = 100
