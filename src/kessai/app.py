@@ -297,10 +297,14 @@ async def _furnish(
         if not health.refuses_new_payments():
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
+    def merchant_of(merchant_id: str) -> Merchant | None:
+        account = accounts.find(merchant_id)
+        return account.merchant if account is not None else None
+
     registry = _registry(settings, accounts, ring, merchants)
     await registry.load()
     sender = Sender()
-    notifier = Notifier(gateway, registry, sender, merchants)
+    notifier = Notifier(gateway, registry, sender, merchants, merchant_of)
     gateway.notified, gateway.notify = registry.notified, notifier.noticed
     worker.beside += (notifier,)
     worker.charge = charge

@@ -113,13 +113,19 @@ class Notifier:
     """Delivers for every merchant, beside the payments."""
 
     def __init__(
-        self, gateway: Gateway, registry: Registry, sender: Sender, merchants: Callable[[], Iterable[Merchant]]
+        self,
+        gateway: Gateway,
+        registry: Registry,
+        sender: Sender,
+        merchants: Callable[[], Iterable[Merchant]],
+        find: Callable[[str], Merchant | None],
     ) -> None:
         self._gateway = gateway
         self._registry = registry
         self._rows = registry.rows
         self._sender = sender
         self._merchants = merchants
+        self._find = find
         self._pulse = Pulse(registry, sender, gateway.clock)
         self._boxes: dict[str, _Box] = {}
         self._dirty: set[str] = set()
@@ -181,9 +187,8 @@ class Notifier:
             return
 
     async def _look(self, dirty: Iterable[str], *, is_time_to_tidy: bool) -> None:
-        merchants = {merchant.id: merchant for merchant in self._merchants()}
         for merchant_id in dirty:
-            merchant = merchants.get(merchant_id)
+            merchant = self._find(merchant_id)
             if merchant is None:
                 continue
             try:
