@@ -9,7 +9,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -56,7 +56,8 @@ def run(wish: Wish, setup: Setup, found: Found) -> None:
             _call(gateway, "POST", "/kms/egress/v2/keys-sym", _KEY)
             webhook = _subscribe(gateway, dead)
             while _count(setup.rows, "waiting") < WAITING:
-                _authorize(wish, setup, gateway, 2)
+                _authorize(wish, setup, gateway, 1)
+                _until(lambda: not setup.rows.select(_NOTICES)[0][0])
             waiting = _authorize(wish, setup, gateway, key=other)
             _add(wish, setup, found, DEAD, waiting)
             ratio = waiting.p99_ms / quiet.p99_ms
@@ -138,14 +139,18 @@ def _count(rows: Rows, state: str) -> int:
 
 def _until_told(rows: Rows) -> float:
     """Deliveries a second, from the first to the last."""
-    until = time.monotonic() + _LONGEST_DRAIN_S
     where = f"FROM deliveries WHERE merchant_id = '{MERCHANT}'"
-    while _count(rows, "waiting") or rows.select(_NOTICES)[0][0]:
+    _until(lambda: not (_count(rows, "waiting") or rows.select(_NOTICES)[0][0]))
+    count, first, last = rows.select(f"SELECT count(*), min(run_at), max(run_at) {where} AND state = 'delivered'")[0]
+    return count / max(last - first, 1) * 1_000
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + _LONGEST_DRAIN_S
+    while not is_so():
         if time.monotonic() > until:
             raise Failed("what was to be told was not told in time")
         time.sleep(0.2)
-    count, first, last = rows.select(f"SELECT count(*), min(run_at), max(run_at) {where} AND state = 'delivered'")[0]
-    return count / max(last - first, 1) * 1_000
 
 
 _NOTICES: Final = f"SELECT count(*) FROM jobs WHERE merchant_id = '{MERCHANT}' AND kind = 'notice'"
