@@ -89,6 +89,8 @@ class _Place:
     """One place to deliver to, as this process knows it."""
 
     flying: set[int] = field(default_factory=set)
+    """Deliveries that were sent, until what became of them is written."""
+    under_way: int = 0
     ready: deque[Delivery] = field(default_factory=deque)
     failures: int = 0
     not_before_s: float = 0.0
@@ -107,6 +109,10 @@ class _Box:
     @property
     def flying(self) -> int:
         return sum(len(place.flying) for place in self.places.values())
+
+    @property
+    def under_way(self) -> int:
+        return sum(place.under_way for place in self.places.values())
 
 
 class Notifier:
@@ -205,6 +211,9 @@ class Notifier:
     async def _round(self, merchant: Merchant) -> None:
         box = self._boxes.get(merchant.id)
         if box is not None and box.tried:
+            for name, known in list(box.places.items()):  # what is ready goes out before what came back is written
+                if known.ready and asyncio.get_running_loop().time() < box.held_until_s:
+                    await self._fill(merchant, box, name)
             await self._conclude(merchant, box)
         may_tell = box is None or asyncio.get_running_loop().time() >= box.tell_at_s
         notices = await self._rows.notices(merchant.id, BATCH) if may_tell else []
@@ -356,14 +365,14 @@ class Notifier:
         place = box.places.setdefault(name, _Place())
         now_s = asyncio.get_running_loop().time()
         if place.failures >= AILING:
-            room = 1 - len(place.flying) if now_s >= place.not_before_s else 0
+            room = 1 - place.under_way if now_s >= place.not_before_s else 0
         else:
-            room = IN_FLIGHT - len(place.flying)
-        room = min(room, IN_FLIGHT_OF_MERCHANT - box.flying)
+            room = IN_FLIGHT - place.under_way
+        room = min(room, IN_FLIGHT_OF_MERCHANT - box.under_way)
         if room <= 0:
             return
         if not place.ready:
-            due = await self._rows.due(merchant.id, name, self._gateway.clock(), BATCH + len(place.flying))
+            due = await self._rows.due(merchant.id, name, self._gateway.clock(), 3 * BATCH + len(place.flying))
             place.ready.extend(each for each in due if each.id not in place.flying)
         while room > 0 and place.ready:
             room -= 1
@@ -373,6 +382,7 @@ class Notifier:
         self, merchant: Merchant, box: _Box, place: _Place, delivery: Delivery, endpoint: Endpoint | None
     ) -> None:
         place.flying.add(delivery.id)
+        place.under_way += 1
 
         def reported(report: Report) -> None:
             self._reported(merchant, box, place, delivery, report)
@@ -402,6 +412,7 @@ class Notifier:
     def _reported(self, merchant: Merchant, box: _Box, place: _Place, delivery: Delivery, report: Report) -> None:
         """What one try came to: written in the next round."""
         is_done = 200 <= report.status < 300
+        place.under_way -= 1
         now = self._gateway.clock()
         result = str(report.status) if report.status else report.error
         place.failures = 0 if is_done else place.failures + 1
