@@ -41,6 +41,7 @@ from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.risk.service import Risk
 from kessai.rotation import Rotation
+from kessai.s2s.cardholders import WIRE, Cardholders
 from kessai.s2s.cards import Cards as StoredCards
 from kessai.s2s.paying import Paying as Purchasing
 from kessai.s2s.risks import Risks
@@ -105,6 +106,7 @@ class House:
     metrics: Metrics
     clocks: Clocks
     billing: Billing
+    purchasing: Purchasing
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -152,12 +154,10 @@ class House:
 
     def _server_to_server(self, limits: Limits) -> ServerToServer:
         cards = StoredCards(self.tokenizer)
-        fingerprint = self.gateway.vault.fingerprint
-        paying = Purchasing(self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint))
         return ServerToServer(
             self.accounts,
-            paying,
-            Subscribing(self.billing.biller, self.tokenizer, cards, paying),
+            self.purchasing,
+            Subscribing(self.billing.biller, self.tokenizer, cards, self.purchasing),
             limits=limits,
             metrics=self.metrics,
             refuses_new=self.health.refuses_new_payments,
@@ -342,6 +342,13 @@ async def _furnish(
         await authenticator.tend(merchant)
 
     worker.tend = tend
+    purchasing = Purchasing(
+        gateway,
+        StoredCards(tokenizer),
+        Risks(database, source.next, ring.fingerprint),
+        Cardholders(authenticator, clock, settings.public_url),
+    )
+    authenticator.continuations[WIRE] = purchasing.go_on
     return House(
         folder=folder,
         settings=settings,
@@ -355,6 +362,7 @@ async def _furnish(
         authenticator=authenticator,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
+        purchasing=purchasing,
         worker=worker,
         health=health,
         metrics=metrics,

@@ -157,6 +157,11 @@ def is_one(body: bytes) -> bool:
     return body.startswith(b'{"success":')
 
 
+def is_success(body: bytes) -> bool:
+    """Whether an answer of this wire says that what was asked was done."""
+    return body.startswith(b'{"success":true')
+
+
 # ---- parts
 
 

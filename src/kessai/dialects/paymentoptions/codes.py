@@ -83,6 +83,7 @@ REASONS: Final[Mapping[Reason, int]] = {
     Reason.PROCESSOR_ERROR: 6,
     Reason.PIN_TRIES_EXCEEDED: 75,
     Reason.AUTHENTICATION_REQUIRED: 65,
+    Reason.AUTHENTICATION_FAILED: 937,
     Reason.DECLINED_CAPTURE_POSSIBLE: 1,
     Reason.RISK_REVIEW: 5,
     Reason.RISK_REJECT: 5,
