@@ -103,5 +103,6 @@ class Cardholders:
 
 def _is_decided(command: Authorize, payer: Payer, now: datetime) -> bool:
     """Whether the rules refuse or decline a payment whoever its cardholder is: no issuer is asked then."""
-    prepared = authorize.prepare(command, payer.merchant, now, 0)
+    asked = replace(command, flags=command.flags - {"authentication-missing"})
+    prepared = authorize.prepare(asked, payer.merchant, now, 0)
     return isinstance(prepared, Refusal) or prepared.verdict is not None
