@@ -346,7 +346,7 @@ async def _furnish(
         gateway,
         StoredCards(tokenizer),
         Risks(database, source.next, ring.fingerprint),
-        Cardholders(authenticator, clock, settings.public_url),
+        Cardholders(authenticator, source.next, clock, settings.public_url),
     )
     authenticator.continuations[WIRE] = purchasing.go_on
     return House(

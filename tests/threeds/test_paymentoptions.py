@@ -10,7 +10,7 @@ import pytest
 
 from kessai.client import Card, Result
 from kessai.dialects.paymentoptions.identifiers import show
-from kessai.payment.lifecycle import Payment
+from kessai.payment.lifecycle import Payment, Status
 from tests.acceptance.client import Service
 from tests.acceptance.options import HOME, Json, Shop, paid, shop_of
 from tests.acceptance.test_secrets import forms
@@ -226,7 +226,8 @@ def test_a_decline_after_the_authentication_leads_to_the_decline_url(shop: Shop)
 def test_an_outcome_that_is_unknown_leads_to_the_decline_url_and_is_undone(shop: Shop, name: str) -> None:
     assert passed(shop, buy(shop, headers={"kessai-scenario": name})) == NG
     shop.service.until_quiet()
-    assert latest(shop).captured == 0
+    payment = latest(shop)
+    assert (payment.root.status, payment.released) == (Status.UNKNOWN, 1000), "undone by its reversal"
     shop.service.assert_books()
 
 
@@ -358,6 +359,30 @@ def test_a_repeat_with_the_same_key_pays_once_whoever_answers_first(shop: Shop) 
         assert told(status(shop, latest(shop))) == UNPROVEN, "the first has lapsed"
         assert ends_at(answered(shop, opened(shop, url))) == OK, "and does not stand for the second"
     paid(buy(shop, headers=third))
+
+
+# ---- an id before there is a transaction
+
+
+def test_a_redirect_may_name_the_transaction(service: Service, other: Shop) -> None:
+    shop = shop_of(service, "po_3ds_named", **{"paymentoptions.transaction_id_in_redirect": "true"})
+    results = [buy(shop, "authorizationv2"), buy(shop), buy(shop, card__number=FRICTIONLESS)]
+    first, second = (str(result.document["transaction_id"]) for result in results[:2])
+    assert first != second
+    assert list(results[0].document) == ["url", "statusCode", "success", "redirect_url", "transaction_id"]
+    assert "transaction_id" not in results[2].document
+    unknown = shop.client.status(show(1))
+    assert (shop.client.status(first), unknown.status) == (unknown, 404), "there is none before its payer has answered"
+    assert ends_at(answered(shop, opened(shop, results[0].redirect_url))) == OK
+    found = shop.client.status(first)
+    assert (found.status, found.id) == (200, show(latest(shop).id))
+    assert shop.client.status(found.id) == found
+    assert other.client.status(first) == unknown
+    assert shop.client.status(second) == unknown
+    paid(shop.follow("capture", first, amount="1000"))
+    with later(service, minutes=31):
+        tend(shop)
+    assert told(dict(shop.client.status(second).document)) == UNPROVEN
 
 
 # ---- merchants, and what is left behind

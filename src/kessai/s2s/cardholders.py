@@ -16,7 +16,7 @@ from kessai import log as logging
 from kessai.authentication import issuer
 from kessai.authenticator import CHALLENGE_PAGE, Asked, Authenticator, Ended
 from kessai.dialects import HttpRequest
-from kessai.dialects.paymentoptions import messages, waiting
+from kessai.dialects.paymentoptions import identifiers, messages, waiting
 from kessai.dialects.paymentoptions.codes import Said
 from kessai.dialects.paymentoptions.messages import Problem
 from kessai.dialects.paymentoptions.waiting import Keys
@@ -25,6 +25,7 @@ from kessai.payment.authorize import Authorize
 from kessai.payment.lifecycle import Refusal
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Paid
+from kessai.s2s.keys import named
 from kessai.s2s.payer import Payer
 from kessai.sandbox import AUTHENTICATION_HEADER, NoSuchScenario, issuer_scenario
 from kessai.storage.payments import Claim
@@ -37,8 +38,11 @@ NO_SCENARIO: Final = Said("VAL0006", 30, "There is no such scenario for an authe
 class Cardholders:
     """`public_url`: where browsers find this gateway; empty: where the request found it."""
 
-    def __init__(self, authenticator: Authenticator, clock: Callable[[], datetime], public_url: str) -> None:
+    def __init__(
+        self, authenticator: Authenticator, new_id: Callable[[], int], clock: Callable[[], datetime], public_url: str
+    ) -> None:
         self._authenticator = authenticator
+        self._new_id = new_id
         self._clock = clock
         self._public_url = public_url
 
@@ -47,12 +51,12 @@ class Cardholders:
         merchant, order = payer.merchant, payer.order
         if _is_decided(command, payer, merchant.at(self._clock())):
             return payer
-        named = issuer_scenario(merchant, call.request.header(AUTHENTICATION_HEADER))
-        if isinstance(named, NoSuchScenario):
+        scenario = issuer_scenario(merchant, call.request.header(AUTHENTICATION_HEADER))
+        if isinstance(scenario, NoSuchScenario):
             return NO_SCENARIO
         places = waiting.places_of(order)
         if isinstance(places, Problem):
-            foreseen, _ = issuer.scenario_of(payer.paid.card.pan, named)
+            foreseen, _ = issuer.scenario_of(payer.paid.card.pan, scenario)
             if foreseen.status is issuer.Status.CHALLENGE:
                 return messages.message_of(places)
             places = waiting.Places("", "")
@@ -63,7 +67,10 @@ class Cardholders:
             scenario=payer.scenario,
             correlation=logging.correlation.get() or "",
         )
-        keys = tuple(Keys(claim.key, claim.request, claim.since) for claim in payer.claims)
+        identifier = self._new_id() if merchant.terms.paymentoptions.transaction_id_in_redirect else None
+        kept = replace(
+            kept, keys=_kept(payer.claims), named=_kept((named(identifier),)) if identifier is not None else ()
+        )
         begun = await self._authenticator.begin(
             merchant,
             Asked(
@@ -72,15 +79,15 @@ class Cardholders:
                 shop=merchant.terms.legal_name or merchant.id,
                 return_url=places.success,
                 decline_url=places.decline,
-                scenario=named,
+                scenario=scenario,
                 wire=WIRE,
-                document=waiting.encode(replace(kept, keys=keys)),
+                document=waiting.encode(kept),
             ),
         )
         if begun.token is None:
             return replace(payer, used=self._authenticator.usable(begun.name, begun.authentication))
         url = f"{self._origin(call.request)}{CHALLENGE_PAGE}?{urlencode({'_token': begun.token})}"
-        return Made(200, waiting.redirect(url))
+        return Made(200, waiting.redirect(url, identifiers.show(identifier) if identifier is not None else ""))
 
     def payer_of(self, ended: Ended) -> Payer:
         """The payment that waited, with what became of its challenge."""
@@ -91,7 +98,8 @@ class Cardholders:
             paid=Paid(card=ended.card, name=kept.own.name, token=kept.own.token),
             own=kept.own,
             captures=kept.captures,
-            claims=tuple(Claim(keys.key, keys.request, keys.since) for keys in kept.keys),
+            claims=_claims(kept.keys),
+            named=_claims(kept.named),
             scenario=kept.scenario,
             correlation=kept.correlation,
             used=ended.usable,
@@ -99,6 +107,14 @@ class Cardholders:
 
     def _origin(self, http: HttpRequest) -> str:
         return self._public_url or f"{http.scheme}://{http.header('host') or 'localhost'}"
+
+
+def _kept(claims: tuple[Claim, ...]) -> tuple[Keys, ...]:
+    return tuple(Keys(claim.key, claim.request, claim.since) for claim in claims)
+
+
+def _claims(kept: tuple[Keys, ...]) -> tuple[Claim, ...]:
+    return tuple(Claim(keys.key, keys.request, keys.since) for keys in kept)
 
 
 def _is_decided(command: Authorize, payer: Payer, now: datetime) -> bool:

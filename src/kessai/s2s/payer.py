@@ -20,6 +20,8 @@ class Payer(Struct, frozen=True, kw_only=True):
     captures: bool
     claims: tuple[Claim, ...] = ()
     """Of its idempotency key."""
+    named: tuple[Claim, ...] = ()
+    """Of the id that a redirect gave it."""
     scenario: str | None = None
     """How it ends, named by a test merchant."""
     correlation: str = ""

@@ -30,7 +30,7 @@ from kessai.payment.void import Void
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cardholders import Cardholders
 from kessai.s2s.cards import Cards
-from kessai.s2s.keys import claims_of
+from kessai.s2s.keys import claims_of, named
 from kessai.s2s.payer import Payer
 from kessai.s2s.risks import Risks
 from kessai.sandbox import HEADER, NoSuchScenario, scenario
@@ -130,7 +130,7 @@ class Paying:
             correlation=payer.correlation or logging.correlation.get() or "",
             scenario=payer.scenario,
             proof=used.proof if used is not None else None,
-            claims=payer.claims if used is None else (used.claim, *payer.claims),
+            claims=payer.claims if used is None else (used.claim, *payer.named, *payer.claims),
             attach=attach if stores else None,
         )
         answer = await self._gateway.perform(merchant, command, circumstances, encoded(named))
@@ -263,10 +263,10 @@ class Paying:
         return told
 
     async def status(self, call: Call) -> Told:
-        identifier = identifiers.read(call.identifier)
-        found = await self._load(call.merchant, identifier)
-        if found is None or identifier is None:
+        loaded = await self._load(call.merchant, call.identifier)
+        if loaded is None:
             return codes.NOT_FOUND
+        found, identifier = loaded
         transaction = found.payment.find(identifier)
         assert transaction is not None, "a payment was found by a transaction that is not in it"
         digits = self._digits(call.merchant, found)
@@ -275,8 +275,17 @@ class Paying:
 
     # ---- parts
 
-    async def _load(self, merchant: Merchant, identifier: int | None) -> Found | None:
-        return await self._gateway.payments.load(merchant.id, identifier) if identifier is not None else None
+    async def _load(self, merchant: Merchant, shown: str) -> tuple[Found, int] | None:
+        """The payment of a transaction by its printed id, with that id."""
+        identifier = identifiers.read(shown)
+        if identifier is None:
+            return None
+        found = await self._gateway.payments.load(merchant.id, identifier)
+        if found is None and merchant.terms.paymentoptions.transaction_id_in_redirect:
+            told = await self._gateway.told(merchant, (named(identifier),))
+            identifier = identifiers.read(answers.id_in(told.body)) if isinstance(told, Answer) else None
+            found = await self._gateway.payments.load(merchant.id, identifier) if identifier is not None else None
+        return (found, identifier) if found is not None and identifier is not None else None
 
     async def _following(self, call: Call, operation: Operation) -> "Follow | Told":
         """A request that names a transaction, read, with its payment."""
@@ -292,10 +301,10 @@ class Paying:
         wanted = scenario(call.merchant, operation, call.request.header(HEADER))
         if isinstance(wanted, NoSuchScenario):
             return NO_SCENARIO
-        identifier = identifiers.read(asked.transaction_id)
-        found = await self._load(call.merchant, identifier)
-        if found is None or identifier is None:
+        loaded = await self._load(call.merchant, asked.transaction_id)
+        if loaded is None:
             return codes.NOT_FOUND
+        found, identifier = loaded
         target = found.payment.find(identifier)
         assert target is not None, "a payment was found by a transaction that is not in it"
         amount = None

@@ -43,6 +43,8 @@ class Waiting(Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
     scenario: str | None = None
     keys: tuple[Keys, ...] = ()
+    named: tuple[Keys, ...] = ()
+    """The id that the redirect gave it, as what it claims."""
     correlation: str = ""
 
     def order(self, merchant_id: str, card: Card) -> Order:
