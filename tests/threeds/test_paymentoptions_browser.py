@@ -9,7 +9,7 @@ from tests.acceptance.options import Json, shop_of
 from tests.acceptance.options import Shop as Merchant
 from tests.flex.browser import Browser, Page
 from tests.threeds.shop import MC_CHALLENGE
-from tests.threeds.test_browser import Site, press, type_code
+from tests.threeds.test_browser import Site, key, press, type_code
 from tests.threeds.test_paymentoptions import PAID, UNPROVEN, buy, latest, made, status, told
 
 
@@ -26,10 +26,10 @@ def site() -> Iterator[Site]:
     site.server.server_close()
 
 
-def sent_to_challenge(browser: Browser, merchant: Merchant, site: Site, **changes: object) -> Page:
+def sent_to_challenge(browser: Browser, merchant: Merchant, site: Site, headers: dict[str, str] | None = None) -> Page:
     """The payer's browser, sent away by the shop's own page."""
     urls = {"success_url": f"{site.origin}/paid?order=7", "decline_url": f"{site.origin}/declined?order=7"}
-    result = buy(merchant, card__number=MC_CHALLENGE, return_url=urls, **changes)
+    result = buy(merchant, headers=headers, card__number=MC_CHALLENGE, return_url=urls)
     site.pages["/"] = f'<!doctype html><a id="pay" href="{result.redirect_url.replace("&", "&amp;")}">Pay</a>'
     page = browser.open(site.origin + "/")
     page.until("Boolean(document.getElementById('pay'))")
@@ -55,10 +55,10 @@ def test_a_payer_answers_and_is_back_in_the_shop(
     page = sent_to_challenge(browser, merchant, site)
     assert "アイベック株式会社" in page.run("document.body.innerText")
     assert "¥1,000" in page.run("document.body.innerText")
-    if not has_scripts:
-        browser.call("Emulation.setScriptExecutionDisabled", page.session, value=True)
+    browser.call("Emulation.setScriptExecutionDisabled", page.session, value=not has_scripts)
+    page.until("document.activeElement.id === 'code'")
     type_code(page, "1234")
-    press(page)
+    key(page, "Enter", 13, "\r")
     arrives(page, f"{site.origin}/paid?order=7")
     assert made(merchant.service) == before + 1
     found, captured = outcome(merchant)
@@ -67,11 +67,13 @@ def test_a_payer_answers_and_is_back_in_the_shop(
 
 def test_a_payer_types_wrong_codes_and_is_declined(browser: Browser, merchant: Merchant, site: Site) -> None:
     page = sent_to_challenge(browser, merchant, site)
-    for tries in range(3):
+    for left in ("2", "1"):
         type_code(page, "9999")
         press(page)
-        if tries < 2:
-            page.until("Boolean(document.getElementById('code')) && document.body.innerText.length > 0")
+        page.until(f"(document.getElementById('alert') || {{}}).textContent?.includes('{left}')")
+        page.until("document.readyState === 'complete'")
+    type_code(page, "9999")
+    press(page)
     arrives(page, f"{site.origin}/declined?order=7")
     found, captured = outcome(merchant)
     assert (told(found), captured) == (UNPROVEN, 0)
