@@ -41,6 +41,7 @@ from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.risk.service import Risk
 from kessai.rotation import Rotation
+from kessai.s2s.cardholders import WIRE, Cardholders
 from kessai.s2s.cards import Cards as StoredCards
 from kessai.s2s.paying import Paying as Purchasing
 from kessai.s2s.risks import Risks
@@ -112,6 +113,7 @@ class House:
     webhooks: WebhookService
     registry: Registry
     notifier: Notifier
+    purchasing: Purchasing
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -160,12 +162,10 @@ class House:
 
     def _server_to_server(self, limits: Limits) -> ServerToServer:
         cards = StoredCards(self.tokenizer)
-        fingerprint = self.gateway.vault.fingerprint
-        paying = Purchasing(self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint))
         return ServerToServer(
             self.accounts,
-            paying,
-            Subscribing(self.billing.biller, self.tokenizer, cards, paying),
+            self.purchasing,
+            Subscribing(self.billing.biller, self.tokenizer, cards, self.purchasing),
             limits=limits,
             metrics=self.metrics,
             refuses_new=self.health.refuses_new_payments,
@@ -354,6 +354,13 @@ async def _furnish(
         await authenticator.tend(merchant)
 
     worker.tend = tend
+    purchasing = Purchasing(
+        gateway,
+        StoredCards(tokenizer),
+        Risks(database, source.next, ring.fingerprint),
+        Cardholders(authenticator, source.next, clock, settings.public_url),
+    )
+    authenticator.continuations[WIRE] = purchasing.go_on
     return House(
         folder=folder,
         settings=settings,
@@ -370,6 +377,7 @@ async def _furnish(
         webhooks=WebhookService(gateway, registry, sender, refuses_new=health.refuses_new_payments),
         registry=registry,
         notifier=notifier,
+        purchasing=purchasing,
         worker=worker,
         health=health,
         metrics=metrics,
