@@ -28,7 +28,7 @@ from kessai.edge.proving import Proving
 from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
-from kessai.ids import Ids
+from kessai.ids import Source
 from kessai.jobs import recurring
 from kessai.jobs.indexing import Indexer
 from kessai.jobs.recurring import Biller
@@ -383,32 +383,6 @@ async def _furnish(
         metrics=metrics,
         clock=clock,
     )
-
-
-class Source:
-    """Ids under the node number of this process.
-
-    While its lease has ended nothing may be begun; what follows from what was begun still gets ids: the number is
-    nobody else's for minutes.
-    """
-
-    __slots__ = ("_ids", "_last", "_seat")
-
-    def __init__(self, seat: Seat, newest: int) -> None:
-        self._seat = seat
-        self._last = newest
-        self._ids = Ids(seat.node, newest)
-
-    def next(self) -> int:
-        self._last = self._ids.next()
-        return self._last
-
-    def may_begin(self) -> bool:
-        """Whether the number is this process's: its siblings count on it until then."""
-        return self._seat.is_held
-
-    def move(self) -> None:
-        self._ids = Ids(self._seat.node, self._last)
 
 
 async def _load(accounts: Accounts, clock: Callable[[], datetime]) -> None:
