@@ -28,6 +28,8 @@ from kessai.edge.proving import Proving
 from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
+from kessai.hosted.links import Links
+from kessai.hosted.service import HostedPages
 from kessai.ids import Ids
 from kessai.jobs import recurring
 from kessai.jobs.indexing import Indexer
@@ -105,6 +107,8 @@ class House:
     metrics: Metrics
     clocks: Clocks
     billing: Billing
+    purchasing: Purchasing
+    links: Links
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -146,22 +150,30 @@ class House:
                 Checkout(self.authenticator, limits),
                 self.billing,
                 self.clocks,
-                self._server_to_server(limits),
+                *self._server_to_server(limits),
             ),
         )
 
-    def _server_to_server(self, limits: Limits) -> ServerToServer:
-        cards = StoredCards(self.tokenizer)
-        fingerprint = self.gateway.vault.fingerprint
-        paying = Purchasing(self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint))
-        return ServerToServer(
+    def _server_to_server(self, limits: Limits) -> tuple[ServerToServer, HostedPages]:
+        """The second wire, and the payment page that it hosts."""
+        wire = ServerToServer(
             self.accounts,
-            paying,
-            Subscribing(self.billing.biller, self.tokenizer, cards, paying),
+            self.purchasing,
+            Subscribing(self.billing.biller, self.tokenizer, StoredCards(self.tokenizer), self.purchasing),
+            link=self.links.make,
             limits=limits,
             metrics=self.metrics,
             refuses_new=self.health.refuses_new_payments,
         )
+        pages = HostedPages(
+            self.links,
+            self.accounts,
+            self.gateway,
+            limits=limits,
+            metrics=self.metrics,
+            refuses_new=self.health.refuses_new_payments,
+        )
+        return wire, pages
 
     def rotation(self) -> Rotation:
         return Rotation(self.database, self.vault, self.accounts.keys, self.keep_up, self.clock)
@@ -286,11 +298,16 @@ async def _furnish(
         may_begin=source.may_begin,
     )
     transients = Transients(database=database, vault=ring, new_id=source.next, clock=clock, sealed=accounts.keys.sealed)
+
+    def merchant_of(name: str) -> Merchant | None:
+        account = accounts.find(name)
+        return account.merchant if account is not None else None
+
     authenticator = Authenticator(
         database=database,
         vault=ring,
         keys=transients.keys,
-        merchant_of=lambda name: account.merchant if (account := accounts.find(name)) is not None else None,
+        merchant_of=merchant_of,
         new_id=source.next,
         clock=clock,
         sealed=accounts.keys.sealed,
@@ -336,10 +353,14 @@ async def _furnish(
 
     worker.charge = charge
     networks = Networks(tokenizer)
+    risks = Risks(database, source.next, ring.fingerprint)
+    purchasing = Purchasing(gateway, StoredCards(tokenizer), risks)
+    links = Links(gateway, purchasing, merchant_of, settings.public_url)
 
     async def tend(merchant: Merchant) -> None:
         await networks.tend(merchant)
         await authenticator.tend(merchant)
+        await links.tend(merchant)
 
     worker.tend = tend
     return House(
@@ -355,6 +376,8 @@ async def _furnish(
         authenticator=authenticator,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
+        purchasing=purchasing,
+        links=links,
         worker=worker,
         health=health,
         metrics=metrics,

@@ -401,3 +401,19 @@ CREATE TABLE authentications (
 );
 
 CREATE INDEX authentications_due ON authentications (merchant_id, due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE payment_links (
+    merchant_id TEXT NOT NULL,
+    id BIGINT NOT NULL,
+    key BYTEA NOT NULL,
+    version BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    tries BIGINT NOT NULL,
+    payment_id BIGINT,
+    document BYTEA NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (merchant_id, id),
+    UNIQUE (merchant_id, key)
+);
+
+CREATE INDEX payment_links_paying ON payment_links (merchant_id, id) WHERE state = 'paying';
