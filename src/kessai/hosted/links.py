@@ -28,6 +28,7 @@ from kessai.dialects.paymentoptions.codes import Said
 from kessai.dialects.paymentoptions.hosted import Asked
 from kessai.dialects.paymentoptions.messages import Problem
 from kessai.gateway import Gateway
+from kessai.hosted.picker import offered
 from kessai.log import log
 from kessai.payment.lifecycle import Refusal
 from kessai.payment.merchant import Merchant
@@ -163,13 +164,15 @@ class Links:
         await self._conclude(met, told)
         return await self.meet(merchant_id, code)
 
-    async def pay(self, met: Met, code: str, form: Card, call: Call, amount: Money, attempt: int) -> Paid:
+    async def pay(
+        self, met: Met, code: str, form: Card, call: Call, amount: Money, attempt: int, scenario: str | None = None
+    ) -> Paid:
         """Take what a payer typed down the one road, once; `attempt` is the number of the form's try."""
         if met.state in ENDED or met.is_over or attempt != met.kept.tries:
             return met  # the form is an older one's
         told = await self._gateway.told(met.merchant, (self._claim(met),))
         if told is None:
-            begun = await self._begin(met, code, form, call, amount)
+            begun = await self._begin(met, code, form, call, amount, scenario)
             if not isinstance(begun, Answer | Refusal):
                 return begun
             told = begun
@@ -199,7 +202,9 @@ class Links:
 
     # ---- one try
 
-    async def _begin(self, met: Met, code: str, form: Card, call: Call, amount: Money) -> Paid | Answer | Refusal:
+    async def _begin(
+        self, met: Met, code: str, form: Card, call: Call, amount: Money, scenario: str | None
+    ) -> Paid | Answer | Refusal:
         """Begin the payment; or what is wrong with the form, or the link where somebody else was first."""
         merchant = met.merchant
         now = merchant.at(self._gateway.clock())
@@ -208,6 +213,8 @@ class Links:
         wrong = _missing(met.asked, body)
         if wrong is not None:
             return wrong
+        if form.get("option") and form["option"] not in {each.mark for each in offered(merchant, amount, now)}:
+            return Wrong("option")
         order = messages.order(body, merchant, now)
         if isinstance(order, Problem):
             return Wrong(hosted.field_of(order))
@@ -219,7 +226,7 @@ class Links:
             if again.state is not State.PAYING or again.kept.tries != met.kept.tries:
                 return again
         payer = replace(payer, claims=(self._claim(met),))
-        told = await self._paying.perform(payer, barred=await self._paying.barred(payer))
+        told = await self._paying.perform(payer, barred=await self._paying.barred(payer), scenario=scenario)
         if isinstance(told, Made):
             return Answer(told.status, told.body)
         if told in (codes.IN_PROGRESS, codes.OUTCOME_UNKNOWN):

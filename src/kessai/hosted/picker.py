@@ -4,7 +4,7 @@ What the merchant's contract allows of one-time, installments, bonus and revolvi
 issuer that most of its payers have would bill. Fees are the issuers' and are not reckoned.
 """
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from kessai.payment.options import Kind, PaymentOption
 from kessai.payment.schedule import Schedule, cardholder_schedule
 
 ONE_TIME: Final = "10"
+_JAPAN: Final = timedelta(hours=9)
 _KINDS: Final = (ONE_TIME, "61", "21", "80")
 """Codes in the order in which people know them."""
 
@@ -30,8 +31,13 @@ class Choice(Struct, frozen=True):
     schedule: Schedule
 
 
+def offered(merchant: Merchant, amount: Money, now: datetime) -> tuple[Choice, ...]:
+    """What is offered for an amount at a business time; nothing where there is no choice to make."""
+    return choices(merchant, amount, (now + _JAPAN).date())
+
+
 def choices(merchant: Merchant, amount: Money, day: date) -> tuple[Choice, ...]:
-    """What is offered for an amount on a Japanese date; nothing where there is no choice to make."""
+    """The same, on a Japanese date."""
     if amount.currency is not JPY:
         return ()
     profile = PROFILES[merchant.terms.issuer]
@@ -40,7 +46,8 @@ def choices(merchant: Merchant, amount: Money, day: date) -> tuple[Choice, ...]:
         counts = merchant.terms.options.counts or STANDARD_COUNTS if code == "61" else (1,)
         for count in counts:
             option = PaymentOption(method=code, installments=count if code == "61" else None)
-            if options.check(option, amount, day, merchant.terms.options, strict=True):
+            problems = options.check(option, amount, day, merchant.terms.options, strict=True)
+            if any(problem.field != "names" for problem in problems):  # names of the business are not the payer's
                 continue
             schedule = cardholder_schedule(option, amount, day, profile)
             if isinstance(schedule, Schedule):

@@ -8,7 +8,6 @@ shown in no frame. Where a payment has ended, the browser is sent on (303) to wh
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from time import monotonic
 from typing import Final
 from urllib.parse import parse_qsl
@@ -23,13 +22,15 @@ from kessai.gateway import Busy, Gateway
 from kessai.hosted import pages
 from kessai.hosted.links import ENDED, MOST_TRIES, Links, Met, State, Wrong
 from kessai.hosted.pages import View
-from kessai.hosted.picker import choices
+from kessai.hosted.picker import offered
 from kessai.limits import Limits, refused
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.outcomes import OutcomeUnknown
+from kessai.payment.lifecycle import Operation
 from kessai.payment.money import Money
 from kessai.s2s.call import Call
+from kessai.sandbox import HEADER, NoSuchScenario, scenario
 from kessai.storage.database import DatabaseError
 
 HTML: Final = "text/html; charset=utf-8"
@@ -38,7 +39,6 @@ ROUTES: Final = (
     ("POST", f"{pages.PAGE}/{{merchant}}/{{code}}", "its form: `do=pay` or `do=cancel`"),
 )
 """Method, path, what it is."""
-_JAPAN: Final = timedelta(hours=9)
 _KEPT: Final = ("amount", "expiry", "name", "email", "option")
 """Fields that are shown again as they were typed."""
 _LONGEST: Final = 300
@@ -129,11 +129,14 @@ class HostedPages:
         return await self._pay(request, view, met, form, amount)
 
     async def _pay(self, request: HttpRequest, view: View, met: Met, form: Form, amount: Money) -> HttpResponse:
+        wanted = scenario(met.merchant, Operation.SALE, request.header(HEADER))
+        if isinstance(wanted, NoSuchScenario):
+            return refusal(400, "invalidRequest", wanted.explanation)
         account = self._accounts.get(met.merchant.id)
         call = Call(account=account, identifier="", document={}, request=request, peer=self._peer(request))
         attempt = int(form["try"]) if form.get("try", "") in map(str, range(MOST_TRIES)) else -1
         try:
-            paid = await self._links.pay(met, _named(request)[1], form, call, amount, attempt)
+            paid = await self._links.pay(met, _named(request)[1], form, call, amount, attempt, wanted)
         except OutcomeUnknown:
             return self._page(200, pages.wait(view), met)
         except (Busy, DatabaseError) as error:  # before any exchange: nothing was done
@@ -178,9 +181,8 @@ class HostedPages:
         alert: str = "",
         wrong: frozenset[str] = frozenset(),
     ) -> HttpResponse:
-        today = (met.merchant.at(self._gateway.clock()) + _JAPAN).date()
-        offered = choices(met.merchant, amount, today)
-        page = pages.ask_card(view, amount, offered, tries=met.kept.tries, alert=alert, wrong=wrong)
+        found = offered(met.merchant, amount, met.merchant.at(self._gateway.clock()))
+        page = pages.ask_card(view, amount, found, tries=met.kept.tries, alert=alert, wrong=wrong)
         return self._page(status, page, met)
 
     def _page(self, status: int, body: bytes, met: Met | None) -> HttpResponse:

@@ -264,7 +264,9 @@ class Paying:
         assert transaction is not None, "a payment was found by a transaction that is not in it"
         digits = self._digits(call.merchant, found)
         other = ids.show(transaction.id)
-        return Made(200, answers.status(call.merchant, found.payment, transaction, other, digits))
+        told = await self._gateway.payments.answer(call.merchant.id, found.payment.id)
+        token = answers.token_of(told[1].body) if told is not None else ""
+        return Made(200, answers.status(call.merchant, found.payment, transaction, other, digits, token=token))
 
     # ---- parts
 
