@@ -1,5 +1,6 @@
 """What a shop asks for, and what its payer's browser does with the page, without a browser."""
 
+import json
 import re
 from dataclasses import dataclass
 from html import unescape
@@ -106,7 +107,5 @@ def path_of(result: Result) -> str:
 
 def payments(shop: Shop) -> list[Json]:
     """The merchant's payments as the log tells them, oldest first: id, amount, whether it was approved."""
-    import json
-
     lines = (json.loads(line) for line in shop.service.logs.getvalue().splitlines() if '"sale.' in line)
     return [line for line in lines if line["merchant"] == shop.merchant]

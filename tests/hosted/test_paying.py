@@ -4,6 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from kessai import ids
+from kessai.dialects.paymentoptions import identifiers
 from kessai.hosted.links import LIFE, MOST_TRIES
 from kessai.hosted.words import WORDS
 from tests.acceptance.client import Service
@@ -17,16 +19,9 @@ DECLINES = {"kessai-scenario": "insufficient-funds"}
 
 def last(shop: Shop) -> dict[str, object]:
     """The status of the merchant's last payment, by this wire."""
-    from kessai.dialects.paymentoptions import identifiers
-
-    identifier = int(str(payments(shop)[-1]["transaction"])[:-2] or 0)
-    return shop.client.status(identifiers.show(_number(str(payments(shop)[-1]["transaction"])) or identifier)).document
-
-
-def _number(shown: str) -> int | None:
-    from kessai import ids
-
-    return ids.read(shown)
+    identifier = ids.read(str(payments(shop)[-1]["transaction"]))
+    assert identifier is not None
+    return shop.client.status(identifiers.show(identifier)).document
 
 
 def test_a_payer_pays_by_installments(shop: Shop) -> None:
@@ -209,7 +204,9 @@ def test_what_is_typed_wrong_is_said_and_not_shown_again(shop: Shop, typed: dict
     page = payer.pay(payer.open(lang="ja"), **typed)
     assert page.status == 422
     assert WORDS[word]["ja"] in page.said
-    assert "5200" not in page.answer.text.partition("data-ranges")[0] + page.answer.text.partition("</form>")[0][-3_000:]
+    assert (
+        "5200" not in page.answer.text.partition("data-ranges")[0] + page.answer.text.partition("</form>")[0][-3_000:]
+    )
     assert len(payments(shop)) == before
     assert payer.pay(page).sent_to == RETURNS["success_url"], "it is still the first try"
 
@@ -249,10 +246,7 @@ def test_what_a_payer_types_stays_in_the_vault(service: Service, shop: Shop) -> 
     page = payer.open()
     assert payer.pay(page, number=number, cvc=code).sent_to == RETURNS["success_url"]
     found = {
-        (name, form)
-        for name, content in left_behind(service).items()
-        for form in forms(number)
-        if form in content
+        (name, how) for name, content in left_behind(service).items() for how, form in forms(number) if form in content
     }
     assert found == set()
 

@@ -256,7 +256,9 @@ class Links:
     ) -> None:
         if await self._change(met, state, tries, payment_id):
             answer = told if isinstance(told, Answer) else None
-            await self.payment_of_link_ended(met.merchant, met.asked, identifiers.show(met.kept.id, KIND), state, answer)
+            await self.payment_of_link_ended(
+                met.merchant, met.asked, identifiers.show(met.kept.id, KIND), state, answer
+            )
 
     async def payment_of_link_ended(
         self, merchant: Merchant, asked: Asked, link: str, state: State, answer: Answer | None

@@ -29,7 +29,9 @@ INTEGRITY: Final = {
     name: "sha384-" + base64.b64encode(hashlib.sha384(content).digest()).decode() for name, content in CONTENT.items()
 }
 """What a browser is told that a file's content is (PCI DSS 6.4.3)."""
-_TEMPLATES: Final = {name: Template((_FOLDER / f"{name}.html").read_text("utf-8")) for name in ("frame", "amount", "pay")}
+_TEMPLATES: Final = {
+    name: Template((_FOLDER / f"{name}.html").read_text("utf-8")) for name in ("frame", "amount", "pay")
+}
 _RANGES: Final = [(first, last, brand.value) for first, last, brand, _ in BIN_RANGES]
 _TEST_RANGES: Final = [(prefix, prefix, brand.value) for prefix, brand in TEST_PREFIXES.items()]
 
@@ -71,7 +73,13 @@ def ask_amount(view: View, *, is_wrong: bool) -> bytes:
 
 
 def ask_card(
-    view: View, amount: Money, offered: tuple[Choice, ...], *, tries: int, alert: str = "", wrong: frozenset[str] = frozenset()
+    view: View,
+    amount: Money,
+    offered: tuple[Choice, ...],
+    *,
+    tries: int,
+    alert: str = "",
+    wrong: frozenset[str] = frozenset(),
 ) -> bytes:
     """The card's form. `wrong`: fields that are; `alert`: what is said above them."""
     said, typed = _said(view.language), view.typed

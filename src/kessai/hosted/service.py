@@ -151,9 +151,7 @@ class HostedPages:
 
     # ---- what is shown
 
-    def _shown(
-        self, view: View, met: Met, form: Form, *, sends: bool, amount: Money | None = None
-    ) -> HttpResponse:
+    def _shown(self, view: View, met: Met, form: Form, *, sends: bool, amount: Money | None = None) -> HttpResponse:
         """A link as it stands. `sends`: an end that was just reached sends the payer on."""
         if met.state in ENDED:
             goes = met.destination

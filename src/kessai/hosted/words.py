@@ -57,7 +57,10 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "en": "Type month and year as on the card, such as 12/31; a card that has expired cannot pay.",
         "ja": "有効期限をカードのとおり入力してください（例：12/31）。期限切れのカードは使えません。",
     },
-    "bad_cvc": {"en": "This security code has not the right length.", "ja": "セキュリティコードの桁数が正しくありません。"},
+    "bad_cvc": {
+        "en": "This security code has not the right length.",
+        "ja": "セキュリティコードの桁数が正しくありません。",
+    },
     "bad_name": {"en": "Type the name as it stands on the card.", "ja": "カードに記載の名義人を入力してください。"},
     "bad_email": {"en": "Type an e-mail address.", "ja": "メールアドレスを入力してください。"},
     "bad_amount": {
@@ -68,7 +71,10 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "en": "This card or amount cannot be paid in this way. Choose another one.",
         "ja": "このカードまたは金額ではご利用になれないお支払い方法です。別の方法をお選びください。",
     },
-    "bad_again": {"en": "Type it again: card numbers are not shown again.", "ja": "もう一度入力してください（再表示されません）。"},
+    "bad_again": {
+        "en": "Type it again: card numbers are not shown again.",
+        "ja": "もう一度入力してください（再表示されません）。",
+    },
     "refused": {
         "en": "This card cannot be used here. Nothing was paid; try another card.",
         "ja": "このカードはご利用いただけません。お支払いは行われていません。別のカードをお試しください。",

@@ -34,7 +34,9 @@ CONTENT_TYPE: Final = "application/json; charset=utf-8"
 _TOO_MANY: Final = Said("ERR4290", -1, "Too many requests: nothing was done.", 429)
 _BARE: Final = frozenset({Kind.STATUS, Kind.SUBSCRIPTIONS, Kind.SUBSCRIPTION, Kind.PAUSE, Kind.RESUME, Kind.CANCEL})
 """What is asked without a body."""
-_NEW: Final = frozenset({Kind.PAYMENT, Kind.PAYMENT_V2, Kind.AUTHORIZATION, Kind.AUTHORIZATION_V2, Kind.SUBSCRIBE, Kind.LINK})
+_NEW: Final = frozenset(
+    {Kind.PAYMENT, Kind.PAYMENT_V2, Kind.AUTHORIZATION, Kind.AUTHORIZATION_V2, Kind.SUBSCRIBE, Kind.LINK}
+)
 Answering = Callable[[Call], Awaitable[Told]]
 
 
