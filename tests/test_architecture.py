@@ -69,9 +69,11 @@ ROOMS: Final[Mapping[str, str]] = {
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "s2s": "accounts, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, outcomes, payment, sandbox, "
     "storage, tokenizer, tokens",
-    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
-    "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, s2s, searches, storage, "
-    "tms, tokenizer, transients, vault",
+    "hosted": "accounts, authentication, checkout, claims, dialects, edge, gateway, ids, limits, log, metrics, "
+    "outcomes, payment, s2s, sandbox, storage",
+    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, hosted, "
+    "ids, jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, s2s, searches, "
+    "storage, tms, tokenizer, transients, vault",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment, tokens",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
@@ -105,6 +107,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "envelopes": "joserfc, msgspec",
     "flex": "msgspec",
     "gateway": "msgspec",
+    "hosted": "msgspec",
     "jobs": "msgspec",
     "ledger": "msgspec",
     "log": "msgspec",

@@ -355,12 +355,12 @@ async def _furnish(
     networks = Networks(tokenizer)
     risks = Risks(database, source.next, ring.fingerprint)
     purchasing = Purchasing(gateway, StoredCards(tokenizer), risks)
-    links = Links(gateway, purchasing, merchant_of, settings.public_url)
+    hosted = Links(gateway, purchasing, merchant_of, settings.public_url)
 
     async def tend(merchant: Merchant) -> None:
         await networks.tend(merchant)
         await authenticator.tend(merchant)
-        await links.tend(merchant)
+        await hosted.tend(merchant)
 
     worker.tend = tend
     return House(
@@ -377,7 +377,7 @@ async def _furnish(
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
         purchasing=purchasing,
-        links=links,
+        links=hosted,
         worker=worker,
         health=health,
         metrics=metrics,

@@ -93,8 +93,10 @@ class Payer:
     def open(self, **query: str) -> Page:
         return Page(self.http.get(self.path, params=query))
 
-    def pay(self, page: Page, headers: dict[str, str] | None = None, **changes: str) -> Page:
+    def pay(self, page: Page, scenario: str = "", **changes: str) -> Page:
+        """Press the button; `scenario` forces how it goes."""
         form = {**page.hidden, **CARD, "do": "pay", **changes}
+        headers = {"kessai-scenario": scenario} if scenario else {}
         return Page(self.http.post(self.path, data=form, headers=headers, follow_redirects=False))
 
     def cancel(self, **form: str) -> Page:

@@ -94,8 +94,21 @@ class Met(Struct, frozen=True, kw_only=True):
         return urls.get("decline_url", "")
 
 
+class Ended(Struct, frozen=True, kw_only=True):
+    """A link whose payment has ended."""
+
+    merchant: Merchant
+    asked: Asked
+    link: str
+    """Its id, as its merchant was told it."""
+    state: State
+    answer: Answer | None
+    """What the wire says of the payment, with its stored payment method where one was made; None where its outcome is
+    not known."""
+
+
 class Wrong(Struct, frozen=True):
-    """What a payer typed is not a payment: the field (`""`: the card cannot be used here)."""
+    """What a payer typed is no payment: the field (empty: the card cannot be used here)."""
 
     field: str
 
@@ -107,7 +120,7 @@ Card = Mapping[str, str]
 
 
 class Links:
-    """`merchant_of` finds a merchant; `public_url` is where browsers find this gateway, empty: where the merchant did."""
+    """`merchant_of` finds a merchant; `public_url`: where browsers find this gateway, empty: where the merchant did."""
 
     def __init__(
         self, gateway: Gateway, paying: Paying, merchant_of: Callable[[str], Merchant | None], public_url: str
@@ -256,19 +269,17 @@ class Links:
     ) -> None:
         if await self._change(met, state, tries, payment_id):
             answer = told if isinstance(told, Answer) else None
+            link = identifiers.show(met.kept.id, KIND)
             await self.payment_of_link_ended(
-                met.merchant, met.asked, identifiers.show(met.kept.id, KIND), state, answer
+                Ended(merchant=met.merchant, asked=met.asked, link=link, state=state, answer=answer)
             )
 
-    async def payment_of_link_ended(
-        self, merchant: Merchant, asked: Asked, link: str, state: State, answer: Answer | None
-    ) -> None:
+    async def payment_of_link_ended(self, ended: Ended) -> None:
         """The one place where it is known that the payment of a link has ended, and how; called once for a link.
 
-        `answer` is what the wire says of the payment, with its stored payment method where one was made; None where
-        its outcome is not known. Whoever tells merchants (`asked.return_url["webhook_url"]`) begins here.
+        Whoever tells merchants of it (`ended.asked.return_url["webhook_url"]`) begins here.
         """
-        log("link.ended", merchant=merchant.id, link=link, status=state.value)
+        log("link.ended", merchant=ended.merchant.id, link=ended.link, status=ended.state.value)
 
     async def _change(self, met: Met, state: State, tries: int, payment_id: int | None = None) -> bool:
         kept = met.kept

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import date
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -202,8 +203,7 @@ def _picker(
 def _schedule(said: Mapping[str, str], language: str, choice: Choice) -> str:
     found = choice.schedule
     rows = "".join(
-        f"<tr><th scope=row>{_day(row.due.year, row.due.month, row.due.day, language)}</th><td>{shown(row.amount)}</td></tr>"
-        for row in found.rows
+        f"<tr><th scope=row>{_day(row.due, language)}</th><td>{shown(row.amount)}</td></tr>" for row in found.rows
     )
     notes = "".join(f'<p class="hint">{note.ja if language == "ja" else note.en}</p>' for note in found.notes)
     return (
@@ -215,8 +215,8 @@ def _schedule(said: Mapping[str, str], language: str, choice: Choice) -> str:
     )
 
 
-def _day(year: int, month: int, day: int, language: str) -> str:
-    return f"{year}年{month}月{day}日" if language == "ja" else f"{year}-{month:02d}-{day:02d}"
+def _day(day: date, language: str) -> str:
+    return f"{day.year}年{day.month}月{day.day}日" if language == "ja" else day.isoformat()
 
 
 def _email(said: Mapping[str, str], typed: Mapping[str, str], wrong: Mapping[str, str]) -> str:

@@ -81,7 +81,8 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "declined": {
         "en": "The card was declined. Nothing was paid. Try again or use another card; tries left: {left}.",
-        "ja": "カードが承認されませんでした。お支払いは行われていません。再度お試しいただくか、別のカードをご利用ください（残り{left}回）。",
+        "ja": "カードが承認されませんでした。お支払いは行われていません。"
+        "再度お試しいただくか、別のカードをご利用ください（残り{left}回）。",
     },
     "busy": {
         "en": "Nothing was paid. Please try again in a moment.",
@@ -97,7 +98,8 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "unclear": {
         "en": "The card company did not answer in time. Do not pay again: the shop will tell you. A payment that is "
         "not confirmed is released.",
-        "ja": "カード会社から応答がありませんでした。重ねてお支払いにならず、お店にご確認ください。確認できないお支払いは取り消されます。",
+        "ja": "カード会社から応答がありませんでした。重ねてお支払いにならず、お店にご確認ください。"
+        "確認できないお支払いは取り消されます。",
     },
     "expired": {
         "en": "The time for this payment has passed. Nothing was paid. Ask the shop for a new link.",

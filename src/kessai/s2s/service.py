@@ -56,7 +56,7 @@ class ServerToServer:
         metrics: Metrics,
         refuses_new: Callable[[], bool],
     ) -> None:
-        """`link` makes links to the hosted payment page; `refuses_new`: whether there is no room for new payments (R-22)."""
+        """`link` makes links to the hosted page; `refuses_new`: whether there is no room for new payments (R-22)."""
         self._accounts = accounts
         self._limits = limits
         self._metrics = metrics
