@@ -56,11 +56,15 @@ KIND: Final = b"payment link"
 
 class State(Enum):
     OPEN = "open"
+    """It may be used: nobody has paid, and its time has not passed."""
     PAYING = "paying"
     """A payment was begun, or is about to be."""
     PAID = "paid"
+    """It has paid."""
     DECLINED = "declined"
+    """The last try was declined, or the payer gave up after one."""
     CANCELLED = "cancelled"
+    """The payer went back before a card was tried."""
     UNCLEAR = "unclear"
     """The acquirer did not answer; what it may have approved is released."""
 
