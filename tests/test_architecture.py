@@ -67,13 +67,14 @@ ROOMS: Final[Mapping[str, str]] = {
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
-    "s2s": "accounts, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, outcomes, payment, sandbox, "
-    "storage, tokenizer, tokens",
+    "s2s": "accounts, authentication, authenticator, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, "
+    "outcomes, payment, sandbox, storage, tokenizer, tokens",
     "hosted": "accounts, authentication, checkout, claims, dialects, edge, gateway, ids, limits, log, metrics, "
     "outcomes, payment, s2s, sandbox, storage",
-    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, hosted, "
-    "ids, jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, s2s, searches, "
-    "storage, tms, tokenizer, transients, vault",
+    "second": "accounts, authenticator, gateway, hosted, jobs, limits, metrics, payment, s2s, tokenizer",
+    "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
+    "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, searches, second, storage, "
+    "tms, tokenizer, transients, vault",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment, tokens",
     "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "

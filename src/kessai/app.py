@@ -28,8 +28,6 @@ from kessai.edge.proving import Proving
 from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
-from kessai.hosted.links import Links
-from kessai.hosted.service import HostedPages
 from kessai.ids import Ids
 from kessai.jobs import recurring
 from kessai.jobs.indexing import Indexer
@@ -43,12 +41,8 @@ from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.risk.service import Risk
 from kessai.rotation import Rotation
-from kessai.s2s.cards import Cards as StoredCards
-from kessai.s2s.paying import Paying as Purchasing
-from kessai.s2s.risks import Risks
-from kessai.s2s.service import ServerToServer
-from kessai.s2s.subscribing import Subscribing
 from kessai.searches import Searches, describe
+from kessai.second import SecondWire, second_wire
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
 from kessai.storage.originals import Originals
@@ -107,8 +101,7 @@ class House:
     metrics: Metrics
     clocks: Clocks
     billing: Billing
-    purchasing: Purchasing
-    links: Links
+    second: SecondWire
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -150,30 +143,9 @@ class House:
                 Checkout(self.authenticator, limits),
                 self.billing,
                 self.clocks,
-                *self._server_to_server(limits),
+                *self.second.services(self.accounts, limits, self.metrics, self.health.refuses_new_payments),
             ),
         )
-
-    def _server_to_server(self, limits: Limits) -> tuple[ServerToServer, HostedPages]:
-        """The second wire, and the payment page that it hosts."""
-        wire = ServerToServer(
-            self.accounts,
-            self.purchasing,
-            Subscribing(self.billing.biller, self.tokenizer, StoredCards(self.tokenizer), self.purchasing),
-            link=self.links.make,
-            limits=limits,
-            metrics=self.metrics,
-            refuses_new=self.health.refuses_new_payments,
-        )
-        pages = HostedPages(
-            self.links,
-            self.accounts,
-            self.gateway,
-            limits=limits,
-            metrics=self.metrics,
-            refuses_new=self.health.refuses_new_payments,
-        )
-        return wire, pages
 
     def rotation(self) -> Rotation:
         return Rotation(self.database, self.vault, self.accounts.keys, self.keep_up, self.clock)
@@ -353,14 +325,12 @@ async def _furnish(
 
     worker.charge = charge
     networks = Networks(tokenizer)
-    risks = Risks(database, source.next, ring.fingerprint)
-    purchasing = Purchasing(gateway, StoredCards(tokenizer), risks)
-    hosted = Links(gateway, purchasing, merchant_of, settings.public_url)
+    second = second_wire(gateway, tokenizer, authenticator, biller, merchant_of, settings.public_url)
 
     async def tend(merchant: Merchant) -> None:
         await networks.tend(merchant)
         await authenticator.tend(merchant)
-        await hosted.tend(merchant)
+        await second.links.tend(merchant)
 
     worker.tend = tend
     return House(
@@ -376,8 +346,7 @@ async def _furnish(
         authenticator=authenticator,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
-        purchasing=purchasing,
-        links=hosted,
+        second=second,
         worker=worker,
         health=health,
         metrics=metrics,

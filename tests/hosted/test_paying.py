@@ -306,8 +306,8 @@ def test_what_a_crash_left_is_concluded(service: Service, shop: Shop) -> None:
     payer = Payer.of(shop)
     merchant_id, code = payer.path.split("/")[-2:]
     assert payer.pay(payer.open()).sent_to == RETURNS["success_url"]
-    met = service.run(house.links.meet(merchant_id, code))
+    met = service.run(house.second.links.meet(merchant_id, code))
     assert met is not None
-    assert service.run(house.links._change(met, type(met.state).PAYING, 0)), "as a crash would have left it"
-    service.run(house.links.tend(house.accounts.get(merchant_id).merchant))
+    assert service.run(house.second.links._change(met, type(met.state).PAYING, 0)), "as a crash would have left it"
+    service.run(house.second.links.tend(house.accounts.get(merchant_id).merchant))
     assert payer.open().said == WORDS["paid"]["en"]

@@ -2,6 +2,7 @@
 
     make     what a merchant asks for ─► a row, and an address with a code that is kept as its hash only
     pay      what a payer typed       ─► open ─► paying ─► paid; or declined and open again; or unclear
+             its issuer may want to ask first: then the payer is away, and the link stays in `paying`
     cancel   a payer who goes back    ─► cancelled
 
 A link pays once however often its form is sent: each try of it is a claim that the payment takes in its commit 1, and
@@ -34,8 +35,9 @@ from kessai.payment.lifecycle import Refusal
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Money
 from kessai.s2s.call import Call, Made, Told
+from kessai.s2s.payer import Payer
 from kessai.s2s.paying import Paying
-from kessai.storage.links import AddLink, ChangeLink, Kept, PurgeLinks, find_link, oldest_link, paying
+from kessai.storage.links import AddLink, ChangeLink, Kept, PurgeLinks, due_links, find_link, oldest_link
 from kessai.storage.payments import Answer, Claim
 
 LIFE: Final = timedelta(hours=24)
@@ -48,6 +50,10 @@ PATIENCE_S: Final = 15.0
 """How long a second submit waits for the payment that the first one began."""
 STEP_S: Final = 0.05
 PAGE: Final = 50
+LOOKED_AFTER: Final = timedelta(minutes=5)
+"""How often the worker looks what became of a payment whose payer has not come back."""
+LEFT: Final = timedelta(hours=1)
+"""After a link's expiry: every challenge that it led to has ended."""
 CODE_LETTERS: Final = 24
 """Of 52: 136 bits."""
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -117,8 +123,25 @@ class Wrong(Struct, frozen=True):
     field: str
 
 
-Paid = Met | Wrong
-"""The link as it stands afterwards, or what has to be typed again."""
+class Way(Struct, frozen=True, kw_only=True):
+    """How a form came, and how its payment goes."""
+
+    attempt: int
+    """The number of the form's try."""
+    back: str
+    """Path and query by which its payer comes back from an issuer."""
+    scenario: str | None = None
+    """Named by a test merchant."""
+
+
+class Away(Struct, frozen=True):
+    """The issuer wants to ask its cardholder first: where the payer goes for that."""
+
+    url: str
+
+
+Paid = Met | Wrong | Away
+"""The link as it stands afterwards, what has to be typed again, or where the payer goes first."""
 Card = Mapping[str, str]
 """The fields of the form."""
 
@@ -155,10 +178,12 @@ class Links:
             )
         )
         log("link.made", merchant=merchant.id, link=identifiers.show(row, KIND))
-        request = call.request
-        origin = self._public_url or f"{request.scheme}://{request.header('host') or 'localhost'}"
-        url = f"{origin}/HostedPaymentPage/{merchant.id}/{code}"
+        url = f"{self._origin(call)}/HostedPaymentPage/{merchant.id}/{code}"
         return Made(201, hosted.answer(asked, merchant, identifiers.show(row, KIND), url))
+
+    def _origin(self, call: Call) -> str:
+        """Where browsers find this gateway."""
+        return self._public_url or f"{call.request.scheme}://{call.request.header('host') or 'localhost'}"
 
     # ---- at a payer's browser
 
@@ -181,15 +206,13 @@ class Links:
         await self._conclude(met, told)
         return await self.meet(merchant_id, code)
 
-    async def pay(
-        self, met: Met, code: str, form: Card, call: Call, amount: Money, attempt: int, scenario: str | None = None
-    ) -> Paid:
-        """Take what a payer typed down the one road, once; `attempt` is the number of the form's try."""
-        if met.state in ENDED or met.is_over or attempt != met.kept.tries:
+    async def pay(self, met: Met, code: str, form: Card, call: Call, amount: Money, way: Way) -> Paid:
+        """Take what a payer typed down the one road, once."""
+        if met.state in ENDED or met.is_over or way.attempt != met.kept.tries:
             return met  # the form is an older one's
         told = await self._gateway.told(met.merchant, (self._claim(met),))
         if told is None:
-            begun = await self._begin(met, code, form, call, amount, scenario)
+            begun = await self._begin(met, code, form, call, amount, way)
             if not isinstance(begun, Answer | Refusal):
                 return begun
             told = begun
@@ -202,7 +225,7 @@ class Links:
         assert again is not None, "a link that was met has gone"
         if told is Refusal.IN_PROGRESS:
             return replace(again, is_under_way=True)
-        if again.state is not State.PAYING or again.kept.tries != attempt:
+        if again.state is not State.PAYING or again.kept.tries != way.attempt:
             return again
         await self._conclude(again, told)
         return await self.meet(met.merchant.id, code) or again
@@ -220,7 +243,7 @@ class Links:
     # ---- one try
 
     async def _begin(
-        self, met: Met, code: str, form: Card, call: Call, amount: Money, scenario: str | None
+        self, met: Met, code: str, form: Card, call: Call, amount: Money, way: Way
     ) -> Paid | Answer | Refusal:
         """Begin the payment; or what is wrong with the form, or the link where somebody else was first."""
         merchant = met.merchant
@@ -242,8 +265,21 @@ class Links:
             again = await self.meet(merchant.id, code) or met
             if again.state is not State.PAYING or again.kept.tries != met.kept.tries:
                 return again
-        payer = replace(payer, claims=(self._claim(met),))
-        told = await self._paying.perform(payer, barred=await self._paying.barred(payer), scenario=scenario)
+        payer = replace(payer, claims=(self._claim(met),), scenario=way.scenario)
+        barred = await self._paying.barred(payer)
+        asked: Payer | Told = payer
+        if barred is None:
+            # Whoever comes back from its issuer comes back to the page; what is kept with the payment is the shop's.
+            back = f"{self._origin(call)}{way.back}"
+            order = replace(payer.order, return_url={"success_url": back, "decline_url": back})
+            asked = await self._paying.authenticated(call, replace(payer, order=order))
+        if isinstance(asked, Made):
+            return Away(str(msgspec.json.decode(asked.body, type=dict[str, Any])["redirect_url"]))
+        told = (
+            await self._paying.perform(replace(asked, order=payer.order), barred=barred)
+            if isinstance(asked, Payer)
+            else asked
+        )
         if isinstance(told, Made):
             return Answer(told.status, told.body)
         if told in (codes.IN_PROGRESS, codes.OUTCOME_UNKNOWN):
@@ -294,6 +330,7 @@ class Links:
             state=state.value,
             tries=tries,
             payment_id=payment_id,
+            due_at=self._gateway.clock() + LOOKED_AFTER if state is State.PAYING else None,
         )
         return await self._gateway.database.write(write)
 
@@ -304,7 +341,7 @@ class Links:
         return claim_of("payment link", name, request=bound_to(met.merchant.id, name.encode()), since=since)
 
     def _met(self, merchant: Merchant, kept: Kept) -> Met:
-        is_over = kept.state == State.OPEN.value and self._gateway.clock() >= kept.expires_at
+        is_over = State(kept.state) not in ENDED and self._gateway.clock() >= kept.expires_at
         return Met(merchant=merchant, kept=kept, asked=hosted.decode(kept.document), is_over=is_over)
 
     # ---- what time brings
@@ -312,11 +349,14 @@ class Links:
     async def tend(self, merchant: Merchant) -> None:
         """Conclude what a process left whose payer never came back; forget what is old."""
         database, now = self._gateway.database, self._gateway.clock()
-        for kept in await paying(database, merchant.id, PAGE):
+        for kept in await due_links(database, merchant.id, now, PAGE):
             met = self._met(merchant, kept)
             told = await self._gateway.told(merchant, (self._claim(met),))
             if told is not None and told is not Refusal.IN_PROGRESS:
                 await self._conclude(met, told)
+            else:  # nobody begins a payment by a link that has long expired
+                is_left = told is None and now >= kept.expires_at + LEFT
+                await self._change(met, State.OPEN if is_left else State.PAYING, kept.tries)
         last = self._purged.get(merchant.id)
         if last is not None and last <= now < last + PURGED_EVERY:
             return

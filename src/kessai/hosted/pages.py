@@ -114,13 +114,14 @@ def ask_card(
     return _framed(view.language, said["title"], body, view)
 
 
-def end(language: str, text: str, *, view: View | None = None, link: str = "") -> bytes:
-    """The end of the way, with a link to the shop where there is one."""
+def end(language: str, text: str, *, view: View | None = None, link: str = "", moves: bool = False) -> bytes:
+    """The end of the way, with a link to the shop where there is one. `moves`: by itself."""
     said = _said(language)
+    head = f'<meta http-equiv="refresh" content="1;url={escape(link)}">' if moves and link else ""
     onward = f"<p>{said['close']}</p>"
     if link:
         onward = f'<p><a class="main" href="{escape(link)}" rel="noreferrer">{said["back"]}</a></p>'
-    return _framed(language, said["title"], f'<p role="status">{said[text]}</p>{onward}', view)
+    return _framed(language, said["title"], f'<p role="status">{said[text]}</p>{onward}', view, head=head)
 
 
 def wait(view: View) -> bytes:

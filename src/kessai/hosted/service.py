@@ -20,7 +20,7 @@ from kessai.edge import Public
 from kessai.edge.http import refusal
 from kessai.gateway import Busy, Gateway
 from kessai.hosted import pages
-from kessai.hosted.links import ENDED, MOST_TRIES, Links, Met, State, Wrong
+from kessai.hosted.links import ENDED, MOST_TRIES, Away, Links, Met, State, Way, Wrong
 from kessai.hosted.pages import View
 from kessai.hosted.picker import offered
 from kessai.limits import Limits, refused
@@ -105,7 +105,7 @@ class HostedPages:
         gone = self._gone(request, form, met)
         if gone is not None or met is None:
             return gone or self._unknown(request, form)
-        return self._shown(self._view(request, form, met), met, form, sends=form.get("after") == "pay")
+        return self._shown(self._view(request, form, met), met, form, sends="after" in form)
 
     async def _post(self, request: HttpRequest) -> HttpResponse:
         media = (request.header("content-type") or "").partition(";")[0].strip().lower()
@@ -135,13 +135,16 @@ class HostedPages:
         account = self._accounts.get(met.merchant.id)
         call = Call(account=account, identifier="", document={}, request=request, peer=self._peer(request))
         attempt = int(form["try"]) if form.get("try", "") in map(str, range(MOST_TRIES)) else -1
+        way = Way(attempt=attempt, back=f"{view.here}?lang={view.language}&after=issuer", scenario=wanted)
         try:
-            paid = await self._links.pay(met, _named(request)[1], form, call, amount, attempt, wanted)
+            paid = await self._links.pay(met, _named(request)[1], form, call, amount, way)
         except OutcomeUnknown:
             return self._page(200, pages.wait(view), met)
         except (Busy, DatabaseError) as error:  # before any exchange: nothing was done
             log("hosted.fault", level="error", error=type(error).__name__)
             return self._form(view, met, amount, 503, alert=pages.said(view.language, "busy"))
+        if isinstance(paid, Away):
+            return HttpResponse(303, b"", {"location": paid.url, **_SAFE})
         if isinstance(paid, Wrong):
             if paid.field == "amount":
                 return self._page(422, pages.ask_amount(view, is_wrong=True), met)
@@ -155,12 +158,18 @@ class HostedPages:
         """A link as it stands. `sends`: an end that was just reached sends the payer on."""
         if met.state in ENDED:
             goes = met.destination
+            if goes and form.get("after") == "issuer":  # the policy of the issuer's form does not let it go further
+                page = pages.end(view.language, _ENDS[met.state], view=view, link=goes, moves=True)
+                return self._page(200, page, met)
             if sends and goes:
                 return HttpResponse(303, b"", {"location": goes, **_SAFE})
             status = 200 if sends or met.state is State.PAID else 410
             return self._page(status, pages.end(view.language, _ENDS[met.state], view=view, link=goes), met)
-        if met.is_under_way or (sends and met.state is State.PAYING):
+        if met.is_under_way:
             return self._page(200, pages.wait(view), met)
+        if met.state is State.PAYING and form.get("do") == "cancel":
+            link = met.asked.return_url.get("cancel_url", "")
+            return self._page(200, pages.end(view.language, "pending", view=view, link=link), met)
         amount = amount or met.asked.money(met.merchant, form.get("amount", ""))
         if amount is None:
             return self._page(200, pages.ask_amount(view, is_wrong="amount" in form), met)

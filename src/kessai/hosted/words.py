@@ -109,6 +109,11 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "en": "There is no such payment page, or it is not here any more. Ask the shop for a new link.",
         "ja": "お支払いページが見つかりません。お店に新しいリンクをご依頼ください。",
     },
+    "pending": {
+        "en": "A payment was begun and waits for its confirmation by the card company. It can be confirmed for half an "
+        "hour; if it is not, nothing is paid.",
+        "ja": "お支払いはカード会社の本人認証待ちです。30分以内に認証されない場合、お支払いは行われません。",
+    },
     "wait": {
         "en": "Your payment is being made. Please wait; this page looks again by itself.",
         "ja": "お支払いを処理しています。このままお待ちください。自動的に更新されます。",

@@ -40,6 +40,8 @@ class ChangeLink:
     state: str
     tries: int
     payment_id: int | None
+    due_at: datetime | None
+    """When somebody has to look what became of its payment."""
 
     def values(self) -> dict[str, object]:
         return {
@@ -49,6 +51,7 @@ class ChangeLink:
             "state": self.state,
             "tries": self.tries,
             "payment_id": self.payment_id,
+            "due_at": to_ms(self.due_at) if self.due_at is not None else None,
         }
 
     def apply(self, run: Run) -> bool:
@@ -89,9 +92,10 @@ async def find_link(database: Database, merchant_id: str, key: bytes) -> Kept | 
     return _kept(rows[0]) if rows else None
 
 
-async def paying(database: Database, merchant_id: str, most: int) -> list[Kept]:
-    """Links whose payment was begun."""
-    return [_kept(row) for row in await database.read("paying_links", {"merchant_id": merchant_id, "most": most})]
+async def due_links(database: Database, merchant_id: str, now: datetime, most: int) -> list[Kept]:
+    """Links whose payment was begun a while ago."""
+    values = {"merchant_id": merchant_id, "now": to_ms(now), "most": most}
+    return [_kept(row) for row in await database.read("due_links", values)]
 
 
 async def oldest_link(database: Database, merchant_id: str) -> int | None:

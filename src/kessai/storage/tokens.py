@@ -204,7 +204,7 @@ def _token(row: Row) -> Token:
     return _token_of(tuple(row))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=8192)
 def _token_of(row: tuple[Any, ...]) -> Token:
     """The token of a row. Nobody changes a token in place, its document included: the same row is the same token."""
     kind, id_, made, version, revision, state, document, deleted_at, customer, is_default, instrument, expiry = row[:12]

@@ -169,6 +169,17 @@ def token_of(body: bytes) -> str:
     return str(found.get("stored_payment_method_id", "")) if isinstance(found, dict) else ""
 
 
+def is_success(body: bytes) -> bool:
+    """Whether an answer of this wire says that what was asked was done."""
+    return body.startswith(b'{"success":true')
+
+
+def id_in(body: bytes) -> str:
+    """The transaction that an answer is about; empty where it is about none."""
+    found: dict[str, dict[str, object]] = msgspec.json.decode(body)
+    return str(found.get("transaction_details", {}).get("id", ""))
+
+
 # ---- parts
 
 

@@ -92,6 +92,8 @@ REASONS: Final[Mapping[Reason, int]] = {
     Reason.RISK_SCORE: 5,
     Reason.WATCHLIST_MATCH: 62,
     Reason.SYSTEM_ERROR: 96,
+    Reason.ACCOUNT_NOT_VERIFIED: 14,
+    Reason.CHECK_DECLINED: 5,
     Reason.TIMEOUT: 68,
     Reason.UNREACHABLE: 92,
 }

@@ -9,8 +9,9 @@ CREATE TABLE payment_links (
     payment_id BIGINT,
     document BYTEA NOT NULL,
     expires_at BIGINT NOT NULL,
+    due_at BIGINT,
     PRIMARY KEY (merchant_id, id),
     UNIQUE (merchant_id, key)
 );
 
-CREATE INDEX payment_links_paying ON payment_links (merchant_id, id) WHERE state = 'paying';
+CREATE INDEX payment_links_due ON payment_links (merchant_id, due_at) WHERE due_at IS NOT NULL;

@@ -9,16 +9,17 @@ SELECT id, version, state, tries, payment_id, document, expires_at
 
 -- change_link --
 -- Of two who change a link, one does: the other finds another version.
-UPDATE payment_links SET state = :state, tries = :tries, payment_id = :payment_id, version = version + 1
+UPDATE payment_links
+   SET state = :state, tries = :tries, payment_id = :payment_id, due_at = :due_at, version = version + 1
  WHERE merchant_id = :merchant_id AND id = :id AND version = :version
 RETURNING 1;
 
--- paying_links --
--- Links whose payment was begun, and whose process may have ended before it said what became of it.
+-- due_links --
+-- Links whose payment was begun, and whose payer may never come back to hear what became of it.
 SELECT id, version, state, tries, payment_id, document, expires_at
   FROM payment_links
- WHERE merchant_id = :merchant_id AND state = 'paying'
- ORDER BY id LIMIT :most;
+ WHERE merchant_id = :merchant_id AND due_at <= :now
+ ORDER BY due_at LIMIT :most;
 
 -- oldest_link --
 SELECT MIN(id) FROM payment_links WHERE merchant_id = :merchant_id;
