@@ -106,6 +106,21 @@ def test_without_scripts_and_without_a_mouse(browser: Browser, shop: Shop, site:
     browser.call("Emulation.setScriptExecutionDisabled", page.session, value=False)
 
 
+def test_the_issuer_asks_first(browser: Browser, shop: Shop, site: Site) -> None:
+    """With 3-D Secure: away to the issuer's page, back to this one, and on to the shop."""
+    page, before = opened(browser, shop, site), len(payments(shop))
+    page.until(READY)
+    page.click("label[for=o-61-3]")
+    typed(page, "4000000000002503")
+    press(page)
+    page.until("location.pathname === '/integration/3ds' && Boolean(document.getElementById('code'))")
+    page.run("document.getElementById('code').value = '1234'")
+    page.leave("document.querySelector('button[value=submit]').click()")
+    arrives(page, f"{site.origin}/success")
+    assert len(payments(shop)) == before + 1
+    assert faults(browser) == []
+
+
 def test_a_double_submit_pays_once(browser: Browser, shop: Shop, site: Site) -> None:
     page, before = opened(browser, shop, site), len(payments(shop))
     typed(page)
