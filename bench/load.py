@@ -62,10 +62,11 @@ class Token:
 class Signer:
     """Renders requests of one merchant for one host. What repeats within a second is made once."""
 
-    def __init__(self, host: str, key: SharedSecret, *, run: str, keyed: bool = True) -> None:
+    def __init__(self, host: str, key: SharedSecret, *, run: str, keyed: bool = True, merchant: str = MERCHANT) -> None:
         """`run` tells this run's references from every other's; `keyed`: each POST carries an Idempotency-Key."""
         self._host = host
         self._key = key
+        self._merchant = merchant
         self._run = run
         self._keyed = keyed
         self._numbers = count(1)
@@ -147,7 +148,7 @@ class Signer:
             target=target,
             host=self._host,
             body=body,
-            merchant_id=MERCHANT,
+            merchant_id=self._merchant,
             key=self._key,
             date_text=date,
         )

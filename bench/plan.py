@@ -26,7 +26,7 @@ CAPTURE: Final = "(c) authorize + capture"
 LOOKUP: Final = "(d) look up"
 SEARCH: Final = "(s) search"
 STORED_CARD: Final = "(t) authorize by token"
-KINDS: Final = "abcdst"
+KINDS: Final = "abcdstw"
 
 _WARM_UP_S: Final = 1
 _FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0, "s": 8_000.0}

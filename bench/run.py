@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from bench import book, report
+from bench import book, report, webhooks
 from bench.cluster import Cluster, Database
 from bench.embedded import Embedded
 from bench.plan import AUTHORIZE, KINDS, NOOP, SEARCH, Found, Run, Setup, Wish
@@ -81,7 +81,8 @@ def _measure(given: argparse.Namespace, work: Path, found: Found) -> None:
     if "sqlite" in given.engine:
         folder = work / "sqlite"
         is_pinned = (os.cpu_count() or 1) > 1
-        Run(wish, Setup(engine="sqlite", rows=Embedded(folder), folder=folder, is_pinned=is_pinned), found).all()
+        setup = Setup(engine="sqlite", rows=Embedded(folder), folder=folder, is_pinned=is_pinned)
+        _run(wish, setup, found)
     if "postgresql" in given.engine:
         with ExitStack() as stack:
             cluster = stack.enter_context(Cluster.started(work))
@@ -91,14 +92,20 @@ def _measure(given: argparse.Namespace, work: Path, found: Found) -> None:
                 database = Database(cluster, f"kessai{workers}")
                 engine = f"postgresql, {workers} worker{'s' if workers > 1 else ''}"
                 folder = work / database.name
-                Run(
+                _run(
                     wish,
                     Setup(engine=engine, rows=database, folder=folder, database=database.url, workers=workers),
                     found,
-                ).all()
+                )
                 database.drop()
             fastest = max(fastest, cluster.pgbench(given.seconds))
             found.remarks.append(Remark(_PGBENCH, fastest))
+
+
+def _run(wish: Wish, setup: Setup, found: Found) -> None:
+    Run(wish, setup, found).all()
+    if "w" in wish.kinds:
+        webhooks.run(wish, setup, found)
 
 
 _PGBENCH: Final = "pgbench, six statements, 64 clients, per s"

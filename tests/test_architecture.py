@@ -47,8 +47,9 @@ ROOMS: Final[Mapping[str, str]] = {
     "messages": "storage, vault",
     "envelopes": "accounts, dialects, storage",
     "outcomes": "ids, log, payment, storage, tokens",
-    "gateway": "acquirers, claims, deadlines, ids, ledger, log, metrics, outcomes, payment, storage, vault",
-    "jobs": "claims, gateway, ids, ledger, log, outcomes, payment, storage",
+    "late": "acquirers, ids, log, payment, storage",
+    "gateway": "acquirers, claims, deadlines, ids, late, ledger, log, metrics, outcomes, payment, storage, vault",
+    "jobs": "claims, gateway, ids, late, ledger, log, outcomes, payment, storage",
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
     "transients": "claims, dialects, ids, payment, storage, vault",
@@ -65,6 +66,7 @@ ROOMS: Final[Mapping[str, str]] = {
     "once": "dialects, edge, gateway, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
+    "webhooks": "accounts, dialects, edge, gateway, ids, keys, log, once, payment, storage, vault",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "s2s": "accounts, authentication, authenticator, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, "
@@ -74,11 +76,12 @@ ROOMS: Final[Mapping[str, str]] = {
     "second": "accounts, authenticator, gateway, hosted, jobs, limits, metrics, payment, s2s, tokenizer",
     "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
     "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, searches, second, storage, "
-    "tms, tokenizer, transients, vault",
+    "tms, tokenizer, transients, vault, webhooks",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment, tokens",
-    "admin": "accounts, app, backup, books, config, ids, jobs, log, payment, rotation, sandbox, storage, story, "
-    "transfers, verify",
+    "outbox": "accounts, app, dialects, ids, storage, story, webhooks",
+    "admin": "accounts, app, backup, books, config, ids, jobs, log, outbox, payment, rotation, sandbox, storage, "
+    "story, transfers, verify",
 }
 """Room (a folder or a module of the package) to the rooms that it may import. Rooms of `HANDS` may import every one."""
 
@@ -129,6 +132,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "tokens": "msgspec",
     "transients": "cryptography, joserfc, msgspec",
     "vault": "tink",
+    "webhooks": "httptools, msgspec, uvloop",
 }
 """Room to the packages from outside the standard library that it may use; rooms that are not named use none."""
 

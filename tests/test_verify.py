@@ -12,7 +12,7 @@ import pytest
 from kessai import admin, books, verify
 from kessai.acquirers.simulator.book import Done, encode
 from kessai.app import House
-from kessai.gateway import CLEAN_UP
+from kessai.late import CLEAN_UP
 from kessai.payment.capture import Capture
 from kessai.payment.credit import Credit
 from kessai.payment.lifecycle import Operation, Status, Transaction

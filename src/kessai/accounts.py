@@ -88,6 +88,8 @@ class Accounts:
         """Held over every change, so that two orders about one merchant come one after the other."""
         self.welcome: Callable[[Merchant], Awaitable[None]] | None = None
         """Called with every merchant that was added here."""
+        self.beside: Callable[[], Awaitable[None]] | None = None
+        """Reads what else is kept in memory of merchants, whenever these are read."""
 
     def __iter__(self) -> Any:
         return iter(list(self._accounts.values()))
@@ -127,6 +129,8 @@ class Accounts:
             await self.keys.load(row.id)
             await self._load_keys(account)
             self._accounts[row.id] = account
+        if self.beside is not None:
+            await self.beside()
         self._version = version
 
     @property

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from kessai import accounts, backup, books, config, ids, rotation, story, transfers, verify
+from kessai import accounts, backup, books, config, ids, outbox, rotation, story, transfers, verify
 from kessai.accounts import Refused
 from kessai.app import KEY_VARIABLE, House, open_house
 from kessai.jobs import settlement
@@ -317,6 +317,7 @@ ORDERS: Final[Mapping[str, Order]] = {
     "clock advance": clock_advance,
     "verify": verify_all,
     "backup": backup_to,
+    **outbox.ORDERS,
 }
 
 

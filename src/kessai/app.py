@@ -55,6 +55,10 @@ from kessai.tms.service import TokenService
 from kessai.tokenizer import Tokenizer
 from kessai.transients import Transients
 from kessai.vault import KeyEncryptionKey, Vault
+from kessai.webhooks.notifier import Notifier
+from kessai.webhooks.registry import Registry
+from kessai.webhooks.sender import Sender
+from kessai.webhooks.service import WebhookService
 
 KEY_VARIABLE: Final = "KESSAI_KEY_ENCRYPTION_KEY"
 SANDBOX: Final[Mapping[str, str]] = {
@@ -101,6 +105,9 @@ class House:
     metrics: Metrics
     clocks: Clocks
     billing: Billing
+    webhooks: WebhookService
+    registry: Registry
+    notifier: Notifier
     second: SecondWire
     clock: Callable[[], datetime]
     url: str = ""
@@ -142,6 +149,7 @@ class House:
                 Risk(self.authenticator, paying, self.gateway.new_id, self.health.refuses_new_payments),
                 Checkout(self.authenticator, limits),
                 self.billing,
+                self.webhooks,
                 self.clocks,
                 *self.second.services(self.accounts, limits, self.metrics, self.health.refuses_new_payments),
             ),
@@ -235,14 +243,7 @@ async def _furnish(
     folder: Path, settings: Settings, ring: Vault, accounts: Accounts, seat: Seat, clock: Callable[[], datetime]
 ) -> House:
     database = accounts.database
-    try:
-        await accounts.load()
-        if not list(accounts):
-            await _add_sandbox(accounts, clock())
-    except vault.VaultError as error:
-        raise CannotOpen(f"the key-encryption key does not open this database: {error}") from None
-    except Refused as error:
-        raise CannotOpen(str(error)) from None
+    await _load(accounts, clock)
     payments = Payments(database)
     newest = max([await payments.newest_id(account.merchant.id) for account in accounts], default=0)
     source = Source(seat, newest)
@@ -271,8 +272,8 @@ async def _furnish(
     )
     transients = Transients(database=database, vault=ring, new_id=source.next, clock=clock, sealed=accounts.keys.sealed)
 
-    def merchant_of(name: str) -> Merchant | None:
-        account = accounts.find(name)
+    def merchant_of(merchant_id: str) -> Merchant | None:
+        account = accounts.find(merchant_id)
         return account.merchant if account is not None else None
 
     authenticator = Authenticator(
@@ -323,6 +324,12 @@ async def _furnish(
         if not health.refuses_new_payments():
             await recurring.charge_due(biller, merchant, lambda: worker.is_stopping)
 
+    registry = _registry(settings, accounts, ring, merchants)
+    await registry.load()
+    sender = Sender()
+    notifier = Notifier(gateway, registry, sender, merchants, merchant_of)
+    gateway.notified, gateway.notify = registry.notified, notifier.noticed
+    worker.beside += (notifier,)
     worker.charge = charge
     networks = Networks(tokenizer)
     second = second_wire(gateway, tokenizer, authenticator, biller, merchant_of, settings.public_url)
@@ -346,6 +353,9 @@ async def _furnish(
         authenticator=authenticator,
         clocks=Clocks(accounts, database, source.next, clock, worker.hurry),
         billing=Billing(biller, tokenizer, refuses_new=health.refuses_new_payments),
+        webhooks=WebhookService(gateway, registry, sender, refuses_new=health.refuses_new_payments),
+        registry=registry,
+        notifier=notifier,
         second=second,
         worker=worker,
         health=health,
@@ -380,6 +390,17 @@ class Source:
         self._ids = Ids(self._seat.node, self._last)
 
 
+async def _load(accounts: Accounts, clock: Callable[[], datetime]) -> None:
+    try:
+        await accounts.load()
+        if not list(accounts):
+            await _add_sandbox(accounts, clock())
+    except vault.VaultError as error:
+        raise CannotOpen(f"the key-encryption key does not open this database: {error}") from None
+    except Refused as error:
+        raise CannotOpen(str(error)) from None
+
+
 async def _add_sandbox(accounts: Accounts, now: datetime) -> None:
     """The merchants that a new installation begins with; another process may be adding them too."""
     for merchant_id, personality in SANDBOX.items():
@@ -387,6 +408,17 @@ async def _add_sandbox(accounts: Accounts, now: datetime) -> None:
             await accounts.add(merchant_id, personality, now, legal_name=LEGAL_NAMES[merchant_id])
         except Refused:
             await accounts.load()
+
+
+def _registry(settings: Settings, accounts: Accounts, ring: Vault, merchants: Callable[[], list[Merchant]]) -> Registry:
+    """The webhooks, read whenever merchants are."""
+    own = {host.lower() for host in settings.accepted_hosts}
+    if settings.public_url:
+        own.add(settings.public_url.lower().partition("//")[2].partition(":")[0])
+    declared = {host.lower() for host in settings.webhook_test_hosts}
+    registry = Registry(accounts.database, ring, accounts.keys, merchants, declared=declared, own=own)
+    accounts.beside = registry.load
+    return registry
 
 
 def _links(folder: Path, settings: Settings) -> dict[str, acquirers.Acquirer]:

@@ -66,6 +66,8 @@ class Settings:
     """Proxies (addresses, networks) that say in `X-Forwarded-For` where a request comes from; nobody else is heard."""
     signature_window_s: int = 300
     """How far a signed date may be from this machine's clock, either way."""
+    webhook_test_hosts: tuple[str, ...] = ()
+    """Hosts (`host:port`, or `host`) for notifications to test merchants: over plain HTTP too, at any address."""
     database: str = ""
     """Where payments are kept: a `postgresql://` URL; none given: an embedded database in the data folder."""
     worker_silence_s: float = 10.0

@@ -9,9 +9,8 @@ prepares again, whoever loses commit 2 was concluded by somebody else. An outcom
 unknown, with its clean-up queued in the same commit. A caller that hangs up cancels the answer, never the exchange.
 """
 
-import asyncio
 from asyncio import sleep
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,6 +23,7 @@ from msgspec.structs import replace
 from kessai import claims, ids
 from kessai.acquirers import Acquirer, Exchange
 from kessai.deadlines import within
+from kessai.late import CLEAN_UP, Late
 from kessai.ledger import entries, is_balanced
 from kessai.log import log
 from kessai.metrics import Metrics
@@ -52,11 +52,10 @@ from kessai.payment.proof import Proof
 from kessai.payment.words import printed
 from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unavailable
 from kessai.storage.payments import Answer, Claim, Found, Payments
-from kessai.storage.writes import Begin, Conflict, Finish, Happened, Job, Replay, SealedCard, SettleUnknown
+from kessai.storage.webhooks import notice_of
+from kessai.storage.writes import Begin, Conflict, Finish, Job, Replay, SealedCard, SettleUnknown
 from kessai.vault import Spent, Vault
 
-CLEAN_UP: Final = "clean-up"
-"""The kind of job that settles an unknown transaction."""
 MOST_RACES: Final = 32
 """How often a command that loses commit 1 starts again before it is told to come back later."""
 
@@ -122,11 +121,15 @@ class Gateway:
         self.metrics = metrics
         self.sealed = sealed
         self.work = work
+        self.notified: Set[str] = frozenset()
+        """Merchants of whose outcomes somebody wants to be told."""
+        self.notify: Callable[[str], None] = lambda _merchant_id: None
+        """Called with a merchant of which a notice was written."""
         self.under_way: set[int] = set()
         """Transactions whose exchange this process is in the middle of."""
-        self._late: set[asyncio.Task[None]] = set()
+        self._late = Late(database, new_id, clock, lambda: self.work())  # noqa: PLW0108 # it is set later
         for link in {id(link): link for link in links.values()}.values():
-            link.on_late_answer(self._answered_late)
+            link.on_late_answer(self._late.answered)
 
     async def perform(
         self, merchant: Merchant, command: Command, circumstances: Circumstances, encode: Encode
@@ -312,7 +315,7 @@ class Gateway:
             else:  # this process was stopped for long, and somebody else may have given the exchange up
                 outcome = Failed(reason=Reason.SYSTEM_ERROR)
             await sleep(0)
-        return await self._conclude(merchant, payment, transaction, outcome, encode, circumstances.attach)
+        return await self._conclude(merchant, payment, transaction, outcome, encode, circumstances)
 
     def _message(
         self, merchant: Merchant, payment: Payment, transaction: Transaction, card: Instrument | None
@@ -365,13 +368,19 @@ class Gateway:
         transaction: Transaction,
         outcome: Outcome,
         encode: Encode,
-        attach: Attach | None,
+        circumstances: Circumstances,
     ) -> Answer:
         done = conclude(transaction, outcome, merchant.at(self.clock()), merchant.terms.review_avs)
         after = payment.with_transaction(done)
         lines = entries(after, done)
         assert is_balanced(lines), "a transaction's entries do not balance"
-        write = Finish(merchant_id=merchant.id, transaction=done, entries=lines, jobs=self._jobs(done))
+        write = Finish(
+            merchant_id=merchant.id,
+            transaction=done,
+            entries=lines,
+            jobs=self._jobs(merchant, done, circumstances.scenario),
+        )
+        attach = circumstances.attach
         if attach is not None and done.status is Status.APPROVED:
             answer, finished = await self._outcomes.finish_with_tokens(merchant, write, after, encode, attach)
         else:
@@ -381,61 +390,28 @@ class Gateway:
             self.metrics.outcome(done.operation.word, done.status.word)
             log_outcome(merchant, done)
             if write.jobs:
-                self.work()
+                self._told(merchant, done)
             return answer
-        self._overtaken(merchant, done)
+        self._late.overtaken(merchant, done)
         unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
         return encode(payment.with_transaction(unknown), unknown)
 
-    def _jobs(self, done: Transaction) -> tuple[Job, ...]:
-        if cleans_up(done) is None:
+    def _jobs(self, merchant: Merchant, done: Transaction, scenario: str | None = None) -> tuple[Job, ...]:
+        """What is still to do for an outcome: to find it out, or to tell somebody of it."""
+        if cleans_up(done) is not None:
+            kind = CLEAN_UP
+        elif merchant.id in self.notified:
+            kind = notice_of(scenario)
+        else:
             return ()
-        return (Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=done.id, run_at=self.clock()),)
+        return (Job(id=self.new_id(), kind=kind, transaction_id=done.id, run_at=self.clock()),)
 
-    def _overtaken(self, merchant: Merchant, done: Transaction) -> None:
-        """Somebody gave this exchange up before its answer came: an approval must be undone (again)."""
-        status = done.status.value
-        log("outcome.overtaken", level="warning", merchant=merchant.id, transaction=ids.show(done.id), outcome=status)
-        if done.status is Status.APPROVED:
-            self._remember(merchant.id, done.id, "approved-late", "approved after the exchange had been given up")
-
-    def _answered_late(self, message: Exchange, outcome: Outcome) -> None:
-        """A link received an answer after its exchange was given up (R-5): the books do not change for it."""
-        kind = type(outcome).__name__.lower()
-        log("outcome.late", level="warning", transaction=ids.show(message.transaction_id), outcome=kind)
-        self._remember(message.merchant_id, message.transaction_id, f"{kind}-late", "answered after the deadline")
-
-    def _remember(self, merchant_id: str, transaction_id: int, kind: str, detail: str) -> None:
-        """Add to a transaction's history, and queue its clean-up where it was approved: until it is written."""
-        job = Job(id=self.new_id(), kind=CLEAN_UP, transaction_id=transaction_id, run_at=self.clock())
-        event = Happened(
-            merchant_id=merchant_id,
-            transaction_id=transaction_id,
-            id=self.new_id(),
-            kind=kind,
-            detail=detail,
-            jobs=(job,) if kind == "approved-late" else (),
-        )
-        task = asyncio.get_running_loop().create_task(self._write_until_done(event))
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-
-    async def _write_until_done(self, event: Happened) -> None:
-        wait_s = 0.1
-        try:
-            while True:
-                try:
-                    await self.database.write(event)
-                    break
-                except DatabaseError:
-                    await asyncio.sleep(wait_s)
-                    wait_s = min(wait_s * 2, 30.0)
-        except Exception as error:  # it is there: a commit that seemed to fail has written it
-            log("event.again", transaction=ids.show(event.transaction_id), error=type(error).__name__)
-        except asyncio.CancelledError:
-            log("event.lost", level="error", transaction=ids.show(event.transaction_id), event_kind=event.kind)
-            raise
-        self.work()
+    def _told(self, merchant: Merchant, done: Transaction) -> None:
+        """Wake whoever does what `_jobs` wrote."""
+        if cleans_up(done) is not None:
+            self.work()
+        else:
+            self.notify(merchant.id)
 
     # ---- clean-up
 
@@ -476,16 +452,18 @@ class Gateway:
         else:
             done = conclude(transaction, outcome, now, frozenset())
         after = payment.with_transaction(done)
-        write = SettleUnknown(merchant_id=merchant.id, payment=payment, transaction=done, entries=entries(after, done))
+        jobs = self._jobs(merchant, done)
+        write = SettleUnknown(
+            merchant_id=merchant.id, payment=payment, transaction=done, entries=entries(after, done), jobs=jobs
+        )
         if not await self.database.write(write):
             return False  # somebody began something meanwhile: look again
+        if jobs:
+            self._told(merchant, done)
         log("outcome.settled", merchant=merchant.id, transaction=ids.show(done.id), status=done.status.value)
         return True
 
     async def close(self) -> None:
-        if self._late:
-            _, waiting = await asyncio.wait(self._late, timeout=5.0)
-            for task in waiting:
-                task.cancel()
+        await self._late.close()
         for link in {id(link): link for link in self.links.values()}.values():
             await link.close()

@@ -101,6 +101,23 @@ def merchant(result: Result) -> RenderableType:
     return Group(pairs(result), Text(advice, style=_DOUBTFUL))
 
 
+def deliveries(found: Sequence[Result]) -> RenderableType:
+    """Notifications; how to send those again that were given up."""
+    headings = ("merchant", "id", "event", "state", "attempts", "result")
+    listed = table(headings, ([each[name] for name in headings] for each in found), ("attempts",))
+    if not any(each["state"] == "parked" for each in found):
+        return listed if found else Text("There is nothing.")
+    return Group(listed, Text("Given up: `kessai webhook resend ID` sends one again, without ID all.", style=_BAD))
+
+
+def rows(found: Sequence[Result]) -> RenderableType:
+    """What has the same members, one a line."""
+    if not found:
+        return Text("There is nothing.")
+    headings = tuple(found[0])
+    return table(headings, ([each[name] for name in headings] for each in found))
+
+
 def key_store(made: Result) -> RenderableType:
     if "password" not in made:
         return pairs(made)

@@ -21,6 +21,7 @@ from kessai.payment.subscription import FINAL, RUNNING, Subscription, due_of
 from kessai.storage.database import Database
 from kessai.storage.payments import from_ms, to_ms
 from kessai.storage.subscriptions import BEGUN, Subscriptions
+from kessai.storage.webhooks import NOTICE
 
 BEYOND_DEADLINE_S: Final = 60.0
 """How much longer than the acquirer's deadline an exchange may be open before it is a finding: the worker gives it up
@@ -91,7 +92,8 @@ async def _once(
     oldest = to_ms(now - timedelta(seconds=deadline_s + BEYOND_DEADLINE_S))
     async for merchant_id in books.bookkeepers(database):
         for kind, transaction_id, state, found in await database.read("jobs_checked", {"merchant_id": merchant_id}):
-            jobs.add((merchant_id, transaction_id))
+            if not kind.startswith(NOTICE):
+                jobs.add((merchant_id, transaction_id))
             if found is None:
                 findings.append(_finding(merchant_id, "job", transaction_id, "a transaction", f"a {state} {kind}"))
         values = {"merchant_id": merchant_id, "before": oldest}

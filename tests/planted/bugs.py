@@ -62,7 +62,7 @@ def answer_before_commit(patch: Patch) -> None:
     ) -> Answer:
         async def afterwards() -> None:
             await asyncio.sleep(A_MOMENT_S)
-            await conclude(self, merchant, payment, tx, outcome, lambda *_: answer, None)
+            await conclude(self, merchant, payment, tx, outcome, lambda *_: answer, road.Circumstances())
 
         done = lifecycle.conclude(tx, outcome, self.clock(), merchant.terms.review_avs)
         answer = encode(payment.with_transaction(done), done)

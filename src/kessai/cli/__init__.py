@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 
 from kessai import log
-from kessai.cli import clock, merchants, operations, payments, requests, tables, vault
+from kessai.cli import clock, merchants, operations, payments, requests, tables, vault, webhooks
 from kessai.cli.common import Commands
 
 app: Final = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(merchants.app, name="merchant")
 app.add_typer(vault.app, name="vault")
 app.add_typer(clock.app, name="clock")
 app.add_typer(payments.app)
+app.add_typer(webhooks.app)
 app.add_typer(requests.app)
 app.add_typer(tables.app)
 

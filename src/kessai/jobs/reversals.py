@@ -9,7 +9,8 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from kessai import ids
-from kessai.gateway import CLEAN_UP, Circumstances, Gateway
+from kessai.gateway import Circumstances, Gateway
+from kessai.late import CLEAN_UP
 from kessai.ledger import entries
 from kessai.log import log
 from kessai.payment.lifecycle import (

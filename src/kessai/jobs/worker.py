@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from kessai import ids
-from kessai.gateway import CLEAN_UP, Gateway
+from kessai.gateway import Gateway
 from kessai.jobs import claims, reversals, settlement
 from kessai.jobs.indexing import Indexer
+from kessai.late import CLEAN_UP
 from kessai.log import log
 from kessai.payment.merchant import Merchant
 from kessai.payment.settle import last_cutoff
@@ -22,6 +24,14 @@ CLAIMED_S = 2.0
 """How much longer than two exchanges a job is its worker's; then that worker is gone, and another one takes it."""
 MOST_TRIES = 10_000
 """Then a job is parked, for a person to look at: about a week of tries a minute apart."""
+
+
+class Beside(Protocol):
+    """What runs beside the jobs, until it is stopped."""
+
+    async def run(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class Worker:
@@ -51,6 +61,8 @@ class Worker:
         self._latest = datetime.min.replace(tzinfo=UTC)
         self._latest_s = 0.0
         self._next_round = 0.0
+        self.beside: tuple[Beside, ...] = (indexer,)
+        """What runs for as long as this does."""
         self.charge: Callable[[Merchant], Awaitable[object]] = _nothing
         """Charges what subscriptions of a merchant say is due."""
         self.tend: Callable[[Merchant], Awaitable[object]] = _nothing
@@ -72,7 +84,8 @@ class Worker:
     def stop(self) -> None:
         """Finish the job at hand and return from `run`."""
         self._stopping = True
-        self.indexer.stop()
+        for each in self.beside:
+            each.stop()
         self.wake()
 
     async def recover(self) -> int:
@@ -80,13 +93,14 @@ class Worker:
         return sum([await reversals.give_up_orphans(self._gateway, merchant) for merchant in self._merchants()])
 
     async def run(self) -> None:
-        """Work until `stop`; index beside that."""
-        indexing = asyncio.create_task(self.indexer.run())
+        """Work until `stop`, with everything that runs beside it."""
+        tasks = [asyncio.create_task(each.run()) for each in self.beside]
         try:
             await self._run()
         finally:
-            self.indexer.stop()
-            await indexing
+            for each in self.beside:
+                each.stop()
+            await asyncio.gather(*tasks)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

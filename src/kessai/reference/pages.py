@@ -19,6 +19,7 @@ from kessai.reference import (
     recurring,
     rules,
     tokens,
+    webhooks,
     wire,
 )
 
@@ -26,7 +27,18 @@ DOCS: Final = Path(__file__).parents[3] / "docs"
 SECTION: Final = re.compile(r"(<!-- printed: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SECTIONS: Final[Mapping[str, Callable[[], str]]] = {
     name.removeprefix("print_").replace("_", "-"): function
-    for room in (wire, paymentoptions, tokens, agreements, authentication, recurring, rules, acquirer, operation)
+    for room in (
+        wire,
+        paymentoptions,
+        tokens,
+        agreements,
+        authentication,
+        recurring,
+        webhooks,
+        rules,
+        acquirer,
+        operation,
+    )
     for name, function in vars(room).items()
     if name.startswith("print_")
 }

@@ -48,6 +48,7 @@ SEALED: Final = (
     Sealed(table="transients", key=(("id", "bigint"),), column="code", purpose="secret", place="transient_code"),
     Sealed(table="authentications", key=(("id", "bigint"),), column="card", purpose="card", place="card"),
     Sealed(table="authentications", key=(("id", "bigint"),), column="code", purpose="secret", place="waiting_code"),
+    Sealed(table="webhook_keys", key=(("id", "text"),), column="sealed", purpose="secret", place="webhook_key"),
 )
 
 

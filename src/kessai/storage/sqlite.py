@@ -320,7 +320,7 @@ class Sqlite:
         """Results in order. What nothing can be in the way of goes together, statement by statement; outcomes first, so
         that who takes an open exchange over finds it as it ended."""
         finishes = [write for write in writes if type(write) is Finish]
-        concluded = iter(finish_all(self._run, self._run_all, finishes))
+        concluded = iter(finish_all(self._run_all, finishes))
         begin_all(self._run_all, [write for write in writes if type(write) is Begin and write.is_free])
         return [
             next(concluded)

@@ -44,6 +44,19 @@ from kessai.storage.subscriptions import (
     SubscribeToPlan,
 )
 from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, token_row
+from kessai.storage.webhooks import (
+    AddWebhook,
+    AddWebhookKey,
+    ChangeWebhook,
+    Conclude,
+    DeleteWebhook,
+    HoldDeliveries,
+    PurgeDeliveries,
+    ReleaseStuck,
+    Resend,
+    Tell,
+    TouchWebhook,
+)
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,
@@ -354,6 +367,12 @@ def _alone(writes: Sequence[Any]) -> Values:
     return values
 
 
+def _together(writes: Sequence[Any]) -> Values:
+    """The same of a write whose rows go as arrays."""
+    values: Values = writes[0].together()
+    return values
+
+
 def _purge(writes: Sequence[PurgeClaims]) -> Values:
     (write,) = writes
     return {"merchant_id": write.merchant_id} | _columns(("key", "transaction_id"), write.claims)
@@ -444,6 +463,17 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     IndexRows: Together("index", _alone, _nothing),
     KeepSearch: Together("keep_search", _alone, _nothing),
     ForgetSearches: Together("forget_searches", _alone, _nothing),
+    AddWebhook: Together("add_webhook", _alone, _done),
+    ChangeWebhook: Together("change_webhook", _alone, _done),
+    TouchWebhook: Together("touch_webhook", _alone, _done),
+    DeleteWebhook: Together("delete_webhook", _alone, _done),
+    AddWebhookKey: Together("add_webhook_key", _alone, _nothing),
+    HoldDeliveries: Together("hold_deliveries", _alone, _done),
+    Tell: Together("tell", _together, _nothing),
+    Conclude: Together("conclude", _together, _nothing),
+    ReleaseStuck: Together("release_stuck", _alone, _nothing),
+    Resend: Together("resend_delivery", _alone, _done),
+    PurgeDeliveries: Together("purge_deliveries", _alone, _nothing),
 }
 """Every kind of write that the production engine takes, but for one."""
 

@@ -124,21 +124,24 @@ def begin_all(run_all: RunAll, writes: Sequence[Begin]) -> None:
     run_all("begin_transaction", [transaction_row(write) for write in writes])
 
 
-def finish_all(run: Run, run_all: RunAll, writes: Sequence[Finish]) -> list[bool]:
+def finish_all(run_all: RunAll, writes: Sequence[Finish]) -> list[bool]:
     """Conclude many transactions: for each, whether it was still open."""
     rows = [outcome_row(write.merchant_id, write.transaction, write.answer) for write in writes]
     open_until_now = {row[0] for row in run_all("conclude_transaction", rows)}
     results = []
     entries: list[tuple[object, ...]] = []
+    jobs: list[tuple[object, ...]] = []
     for write in writes:
         is_ours = write.transaction.id in open_until_now
         open_until_now.discard(write.transaction.id)
         results.append(is_ours)
         if is_ours:
             entries += [entry_row(write.merchant_id, entry) for entry in write.entries]
-            enqueue(run, write.merchant_id, write.jobs)
+            jobs += [(write.merchant_id, *job_row(job).values()) for job in write.jobs]
     if entries:
         run_all("post_entry", entries)
+    if jobs:
+        run_all("enqueue", jobs)
     return results
 
 

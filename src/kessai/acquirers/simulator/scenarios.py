@@ -64,6 +64,11 @@ def _decline(reason: Reason, meaning: str, operations: frozenset[Operation] = IS
     return Scenario(name=reason.value, meaning=meaning, operations=operations, ending=_E.DECLINED, reason=reason)
 
 
+def _approved(name: str, meaning: str) -> Scenario:
+    """What goes wrong comes behind the exchange."""
+    return Scenario(name=name, meaning=meaning, operations=EVERY, ending=_E.APPROVED)
+
+
 _RISK: Final = {"risk_score": "85", "risk_profile": "default"}
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {
@@ -199,6 +204,10 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
             ending=_E.FAILED,
             reason=_R.SYSTEM_ERROR,
         ),
+        _approved("webhook-twice", "The acquirer approves; its notification arrives, and then once more."),
+        _approved("webhook-late", "The acquirer approves; its notification comes ten seconds later."),
+        _approved("webhook-out-of-order", "The acquirer approves; later notifications of the payment come before it."),
+        _approved("webhook-wrong-signature", "The acquirer approves; its notification is signed wrongly at first."),
     )
 }
 """Every scenario by name; the order is that of the printed table."""

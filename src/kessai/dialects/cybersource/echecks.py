@@ -13,7 +13,15 @@ from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.reasons import NOT_SUPPORTED
 
 # The same readers as for cards: what is an amount or an address does not depend on what pays.
-from kessai.dialects.cybersource.requests import Request, _address, _bill_to, _decode, _kept, _request, _total
+from kessai.dialects.cybersource.requests import (
+    Request,
+    address_in,
+    check_bill_to,
+    kept_of,
+    request_of,
+    total_of,
+    values_of,
+)
 from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied
 from kessai.dialects.document import text_of
 from kessai.dialects.table import NOWHERE, find
@@ -74,19 +82,19 @@ def read(
     ):
         return Problems(NOT_SUPPORTED)
     findings = Findings()
-    values = _decode(fields.ECHECK, document, findings)
+    values = values_of(fields.ECHECK, document, findings)
     account = _account(values, brought.account, findings)
-    amount = _total(document, values, findings, merchant)
+    amount = total_of(document, values, findings, merchant)
     if not (is_credit or merchant.terms.relaxed_address):
-        _bill_to(_address(brought.bill_to or find(document, ("orderInformation", "billTo"))), findings)
+        check_bill_to(address_in(brought.bill_to or find(document, ("orderInformation", "billTo"))), findings)
     _date(values.get("effective_date"), now.date(), findings)
     _of_cards(document, findings)
-    kept = _kept(document, findings)
+    kept = kept_of(document, findings)
     brought.keep_in(kept, values)
     if findings.errors or amount is None or account is None:
         return findings.problems()
     _show(kept, account)
-    return _request(Echeck, values, kept, findings, amount=amount, account=account, is_credit=is_credit)
+    return request_of(Echeck, values, kept, findings, amount=amount, account=account, is_credit=is_credit)
 
 
 def _account(values: Mapping[str, object], brought: BankAccount | None, findings: Findings) -> BankAccount | None:

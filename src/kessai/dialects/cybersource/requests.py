@@ -66,22 +66,22 @@ def authorization(
 ) -> Request | Problems:
     """POST /pts/v2/payments. `brought` is what the tokens of a request stand for."""
     findings = Findings()
-    values = _decode(fields.AUTHORIZATION, document, findings)
+    values = values_of(fields.AUTHORIZATION, document, findings)
     brought.add_to(values)
     card = card_of(document, values, findings, merchant, needs_expiry=True)
     if isinstance(card, Problems):
         return card
-    amount = _total(document, values, findings, merchant)
-    address = _address(brought.bill_to or find(document, _BILL_TO))
+    amount = total_of(document, values, findings, merchant)
+    address = address_in(brought.bill_to or find(document, _BILL_TO))
     is_token = brought.is_network or find(document, _TOKENIZED) is not None
     command = _authorization(
         values, findings, merchant, now, card, amount, address, japan.sent_in(document, findings), is_token=is_token
     )
-    kept = _kept(document, findings)
+    kept = kept_of(document, findings)
     brought.keep_in(kept, values)
     if findings.errors or command is None:
         return findings.problems()
-    return _request(Authorize, values, kept, findings, agreement=agreements.told(kept), **command)
+    return request_of(Authorize, values, kept, findings, agreement=agreements.told(kept), **command)
 
 
 def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Request | Usual | None:
@@ -116,7 +116,7 @@ def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> 
     card = card_of(_NOTHING, values, findings, merchant, needs_expiry=True)
     amount = _amount(values, findings, merchant, _TOTAL)
     sent_to = document.orderInformation.billTo
-    address = _address(bill_to) if sent_to is None else _address_of(sent_to)
+    address = address_in(bill_to) if sent_to is None else _address_of(sent_to)
     sent = None if usual.option is None else japan.Sent(usual.option)
     command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
     if findings.errors or command is None:
@@ -151,7 +151,7 @@ def _authorization(
     is_retail = "entry_mode" in values or str(values.get("commerce_indicator", "internet")).lower() == "retail"
     flags = _flags(values, is_retail=is_retail, has_postal_code=address[-1] is not None, is_token=is_token)
     if not (is_retail or merchant.terms.relaxed_address or "merchant-initiated" in flags):
-        _bill_to(address, findings)
+        check_bill_to(address, findings)
     is_voice = str(values.get("auth_type", "")).upper() == "VERBAL"
     if is_voice and "voice_code" not in values:
         findings.missing("processingInformation.authorizationOptions.verbalAuthCode")
@@ -173,13 +173,13 @@ def increment(
 ) -> Request | Problems:
     """PATCH /pts/v2/payments/{id}: `additionalAmount`, or `totalAmount` as the amount of this increment."""
     findings = Findings()
-    values = _decode(fields.INCREMENT, document, findings)
+    values = values_of(fields.INCREMENT, document, findings)
     amount = _amount(values, findings, merchant, "orderInformation.amountDetails.additionalAmount")
-    kept = _kept(document, findings)
+    kept = kept_of(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
     said = agreements.told(kept)
-    return _request(
+    return request_of(
         Increment, values, kept, findings, target=payment_id, expects=expects, amount=amount, agreement=said
     )
 
@@ -189,17 +189,17 @@ def capture(
 ) -> Request | Problems:
     """POST /pts/v2/payments/{id}/captures."""
     findings = Findings()
-    values = _decode(fields.CAPTURE, document, findings)
+    values = values_of(fields.CAPTURE, document, findings)
     sequence, count = values.get("sequence"), values.get("count")
     if isinstance(sequence, int) and isinstance(count, int) and not 1 <= sequence <= count:
         findings.invalid("processingInformation.captureOptions.captureSequenceNumber")
-    amount = _total(document, values, findings, merchant)
+    amount = total_of(document, values, findings, merchant)
     sent = japan.sent_in(document, findings)
     option = japan.option(sent, merchant, amount, None, now, findings, frozenset(), "capture")
-    kept = _kept(document, findings)
+    kept = kept_of(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
-    return _request(Capture, values, kept, findings, target=payment_id, expects=expects, amount=amount, option=option)
+    return request_of(Capture, values, kept, findings, target=payment_id, expects=expects, amount=amount, option=option)
 
 
 def refund(
@@ -207,13 +207,13 @@ def refund(
 ) -> Request | Problems:
     """POST /pts/v2/{payments|captures}/{id}/refunds."""
     findings = Findings()
-    values = _decode(fields.REFUND, document, findings)
-    amount = _total(document, values, findings, merchant)
-    kept = _kept(document, findings)
+    values = values_of(fields.REFUND, document, findings)
+    amount = total_of(document, values, findings, merchant)
+    kept = kept_of(document, findings)
     if findings.errors or amount is None:
         return findings.problems()
     pan = values.get("pan")
-    return _request(
+    return request_of(
         Refund,
         values,
         kept,
@@ -240,7 +240,7 @@ def reversal(
     The currency may be left out; it is the payment's then.
     """
     findings = Findings()
-    values = _decode(fields.REVERSAL, document, findings)
+    values = values_of(fields.REVERSAL, document, findings)
     path = "reversalInformation.amountDetails.totalAmount"
     if currency is not None:
         values.setdefault("currency", currency)
@@ -249,10 +249,10 @@ def reversal(
         findings.missing(path)
     elif "currency" in values:
         amount = _amount(values, findings, merchant, path)
-    kept = _kept(document, findings)
+    kept = kept_of(document, findings)
     if findings.errors:
         return findings.problems()
-    return _request(
+    return request_of(
         Reverse, values, kept, findings, target=target, expects=expects, amount=amount, by_transaction_id=timeout
     )
 
@@ -262,11 +262,11 @@ def void(
 ) -> Request | Problems:
     """POST /pts/v2/{payments|captures|refunds|credits}/{id}/voids and, by the merchant's own id, POST /pts/v2/voids."""
     findings = Findings()
-    values = _decode(fields.VOID, document, findings)
-    kept = _kept(document, findings)
+    values = values_of(fields.VOID, document, findings)
+    kept = kept_of(document, findings)
     if findings.errors:
         return findings.problems()
-    return _request(Void, values, kept, findings, target=target, expects=expects, by_transaction_id=timeout)
+    return request_of(Void, values, kept, findings, target=target, expects=expects, by_transaction_id=timeout)
 
 
 def credit(
@@ -274,19 +274,19 @@ def credit(
 ) -> Request | Problems:
     """POST /pts/v2/credits. `processingInformation.capture` means nothing here; the expiration date may be missing."""
     findings = Findings()
-    values = _decode(fields.CREDIT, document, findings)
+    values = values_of(fields.CREDIT, document, findings)
     brought.add_to(values)
     card = card_of(document, values, findings, merchant, needs_expiry=False)
     if isinstance(card, Problems):
         return card
-    amount = _total(document, values, findings, merchant)
+    amount = total_of(document, values, findings, merchant)
     sent = japan.sent_in(document, findings)
     option = japan.option(sent, merchant, amount, card, now, findings, frozenset(), "credit")
-    kept = _kept(document, findings)
+    kept = kept_of(document, findings)
     brought.keep_in(kept, values)
     if findings.errors or card is None or amount is None:
         return findings.problems()
-    return _request(Credit, values, kept, findings, amount=amount, card=card, option=option)
+    return request_of(Credit, values, kept, findings, amount=amount, card=card, option=option)
 
 
 def merchants_id(document: dict[str, object]) -> str | None:
@@ -298,13 +298,13 @@ def merchants_id(document: dict[str, object]) -> str | None:
 # ---- helpers
 
 
-def _decode(table: Table, document: dict[str, object], findings: Findings) -> dict[str, object]:
+def values_of(table: Table, document: dict[str, object], findings: Findings) -> dict[str, object]:
     values, errors = decode(table, document)
     findings.errors.extend(errors)
     return values
 
 
-def _request(
+def request_of(
     kind: Callable[..., Command],
     values: Mapping[str, object],
     kept: dict[str, object],
@@ -329,7 +329,7 @@ def _request(
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def _kept(document: dict[str, object], findings: Findings) -> dict[str, object]:
+def kept_of(document: dict[str, object], findings: Findings) -> dict[str, object]:
     kept, bad, overlong = members.keep(document)
     known = findings.paths
     for path in bad:
@@ -339,7 +339,7 @@ def _kept(document: dict[str, object], findings: Findings) -> dict[str, object]:
     return kept
 
 
-def _total(
+def total_of(
     document: dict[str, object], values: dict[str, object], findings: Findings, merchant: Merchant
 ) -> Money | None:
     """`totalAmount`, or the sum of the line items where there is none."""
@@ -456,14 +456,14 @@ def _flags_of(
     return frozenset(flags)
 
 
-def _address(found: object) -> tuple[object, ...]:
+def address_in(found: object) -> tuple[object, ...]:
     """The members of a billing address that may be needed; None for what says nothing."""
     if not isinstance(found, dict):
         return _NO_ADDRESS
     return tuple([found.get(name) or None for name in (*_ADDRESS, *_ADDRESS_NORTH_AMERICA)])
 
 
-def _bill_to(address: tuple[object, ...], findings: Findings) -> None:
+def check_bill_to(address: tuple[object, ...], findings: Findings) -> None:
     """Everything that an address must have."""
     country = text_of(address[4]) or ""
     needed = (*_ADDRESS, *_ADDRESS_NORTH_AMERICA) if country.upper() in _NORTH_AMERICA else _ADDRESS

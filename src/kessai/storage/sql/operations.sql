@@ -3,8 +3,10 @@
 SELECT 1;
 
 -- queue_state --
--- The jobs of a merchant by state: how many, when the first of them is due, the oldest.
-SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs WHERE merchant_id = :merchant_id GROUP BY state;
+-- The jobs of a merchant by state, but for notices: how many, when the first of them is due, the oldest.
+SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs
+ WHERE merchant_id = :merchant_id AND (kind < 'notice' OR kind >= 'noticf')
+ GROUP BY state;
 
 -- claims_checked --
 -- Claims in order of their keys, a page at a time, each with the transaction or answer that it names, or without.

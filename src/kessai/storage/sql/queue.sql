@@ -3,8 +3,9 @@ INSERT INTO jobs (merchant_id, id, kind, transaction_id, state, run_at, attempts
 VALUES (:merchant_id, :id, :kind, :transaction_id, 'waiting', :run_at, 0);
 
 -- due_jobs --
+-- Notices are not among them: who delivers takes those.
 SELECT id, kind, transaction_id, attempts, run_at FROM jobs
- WHERE merchant_id = :merchant_id AND state <> 'parked' AND run_at <= :now
+ WHERE merchant_id = :merchant_id AND state <> 'parked' AND run_at <= :now AND (kind < 'notice' OR kind >= 'noticf')
  ORDER BY run_at, id LIMIT 100;
 
 -- job_done --
