@@ -7,6 +7,7 @@ from kessai.dialects.paymentoptions import acquirer_codes, codes, hosted, messag
 from kessai.dialects.paymentoptions.codes import Said
 from kessai.dialects.paymentoptions.messages import Member
 from kessai.hosted.links import State
+from kessai.hosted.pages import INTEGRITY, PAGE
 from kessai.hosted.service import ROUTES as PAGES
 from kessai.payment.lifecycle import Operation
 from kessai.payment.merchant import ServerToServer
@@ -34,6 +35,11 @@ def print_paymentoptions_routes() -> str:
 
 def print_paymentoptions_pages() -> str:
     return table(("Method", "Path", "What it is"), ((code(method), code(path), what) for method, path, what in PAGES))
+
+
+def print_paymentoptions_page_files() -> str:
+    rows = ((code(f"{PAGE}/{name}"), code(digest)) for name, digest in INTEGRITY.items())
+    return table(("File", "Its content (SHA-384)"), rows)
 
 
 def print_paymentoptions_link_states() -> str:
