@@ -21,6 +21,7 @@ from kessai.hosted.words import WORDS
 from kessai.payment.card import BIN_RANGES
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import JPY, Currency, Money
+from kessai.payment.options import Kind
 
 PAGE: Final = "/HostedPaymentPage"
 STATIC: Final[Mapping[str, str]] = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
@@ -203,17 +204,19 @@ def _picker(
 
 def _schedule(said: Mapping[str, str], language: str, choice: Choice) -> str:
     found = choice.schedule
-    rows = "".join(
-        f"<tr><th scope=row>{_day(row.due, language)}</th><td>{shown(row.amount)}</td></tr>" for row in found.rows
-    )
     notes = "".join(f'<p class="hint">{note.ja if language == "ja" else note.en}</p>' for note in found.notes)
-    return (
-        f'<div class="schedule"><table><caption>{said["schedule"]}</caption>'
-        f"<thead><tr><th scope=col>{said['month']}</th><th scope=col>{said['billed']}</th></tr></thead>"
-        f"<tbody>{rows}</tbody>"
-        f"<tfoot><tr><th scope=row>{said['sum']}</th><td>{shown(found.total)}</td></tr></tfoot></table>"
-        f'{notes}<p class="hint">{said["expected"]}</p></div>'
-    )
+    table = ""
+    if choice.kind is not Kind.REVOLVING:  # whose course decides what is billed when
+        rows = "".join(
+            f"<tr><th scope=row>{_day(row.due, language)}</th><td>{shown(row.amount)}</td></tr>" for row in found.rows
+        )
+        table = (
+            f"<table><caption>{said['schedule']}</caption>"
+            f"<thead><tr><th scope=col>{said['month']}</th><th scope=col>{said['billed']}</th></tr></thead>"
+            f"<tbody>{rows}</tbody>"
+            f"<tfoot><tr><th scope=row>{said['sum']}</th><td>{shown(found.total)}</td></tr></tfoot></table>"
+        )
+    return f'<div class="schedule">{table}{notes}<p class="hint">{said["expected"]}</p></div>'
 
 
 def _day(day: date, language: str) -> str:
