@@ -71,8 +71,11 @@ ROOMS: Final[Mapping[str, str]] = {
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "s2s": "accounts, authentication, authenticator, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, "
     "outcomes, payment, sandbox, storage, tokenizer, tokens",
+    "hosted": "accounts, authentication, checkout, claims, dialects, edge, gateway, ids, limits, log, metrics, "
+    "outcomes, payment, s2s, sandbox, storage",
+    "second": "accounts, authenticator, gateway, hosted, jobs, limits, metrics, payment, s2s, tokenizer",
     "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
-    "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, s2s, searches, storage, "
+    "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, searches, second, storage, "
     "tms, tokenizer, transients, vault, webhooks",
     "transfers": "accounts, app, log, moving, parcels",
     "story": "accounts, app, dialects, ids, ledger, payment, tokens",
@@ -108,6 +111,7 @@ PACKAGES: Final[Mapping[str, str]] = {
     "envelopes": "joserfc, msgspec",
     "flex": "msgspec",
     "gateway": "msgspec",
+    "hosted": "msgspec",
     "jobs": "msgspec",
     "ledger": "msgspec",
     "log": "msgspec",

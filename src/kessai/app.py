@@ -41,13 +41,8 @@ from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.risk.service import Risk
 from kessai.rotation import Rotation
-from kessai.s2s.cardholders import WIRE, Cardholders
-from kessai.s2s.cards import Cards as StoredCards
-from kessai.s2s.paying import Paying as Purchasing
-from kessai.s2s.risks import Risks
-from kessai.s2s.service import ServerToServer
-from kessai.s2s.subscribing import Subscribing
 from kessai.searches import Searches, describe
+from kessai.second import SecondWire, second_wire
 from kessai.storage.database import Database, InUse, Unavailable, Unsafe
 from kessai.storage.nodes import Seat
 from kessai.storage.originals import Originals
@@ -113,7 +108,7 @@ class House:
     webhooks: WebhookService
     registry: Registry
     notifier: Notifier
-    purchasing: Purchasing
+    second: SecondWire
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -156,19 +151,8 @@ class House:
                 self.billing,
                 self.webhooks,
                 self.clocks,
-                self._server_to_server(limits),
+                *self.second.services(self.accounts, limits, self.metrics, self.health.refuses_new_payments),
             ),
-        )
-
-    def _server_to_server(self, limits: Limits) -> ServerToServer:
-        cards = StoredCards(self.tokenizer)
-        return ServerToServer(
-            self.accounts,
-            self.purchasing,
-            Subscribing(self.billing.biller, self.tokenizer, cards, self.purchasing),
-            limits=limits,
-            metrics=self.metrics,
-            refuses_new=self.health.refuses_new_payments,
         )
 
     def rotation(self) -> Rotation:
@@ -348,19 +332,14 @@ async def _furnish(
     worker.beside += (notifier,)
     worker.charge = charge
     networks = Networks(tokenizer)
+    second = second_wire(gateway, tokenizer, authenticator, biller, merchant_of, settings.public_url)
 
     async def tend(merchant: Merchant) -> None:
         await networks.tend(merchant)
         await authenticator.tend(merchant)
+        await second.links.tend(merchant)
 
     worker.tend = tend
-    purchasing = Purchasing(
-        gateway,
-        StoredCards(tokenizer),
-        Risks(database, source.next, ring.fingerprint),
-        Cardholders(authenticator, source.next, clock, settings.public_url),
-    )
-    authenticator.continuations[WIRE] = purchasing.go_on
     return House(
         folder=folder,
         settings=settings,
@@ -377,7 +356,7 @@ async def _furnish(
         webhooks=WebhookService(gateway, registry, sender, refuses_new=health.refuses_new_payments),
         registry=registry,
         notifier=notifier,
-        purchasing=purchasing,
+        second=second,
         worker=worker,
         health=health,
         metrics=metrics,

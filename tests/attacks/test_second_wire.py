@@ -197,8 +197,8 @@ def test_thousands_of_guesses_are_limited(tmp_path: Path, monkeypatch: pytest.Mo
         "/api/v1/server-to-server-interface/payment%00",
         "/api/v1/server-to-server-interface/PAYMENT",
         "/api/v1/api/v1/api/v1/server-to-server-interface/payment",
-        "/api/v1/hpp/generate/link",
-        "/api/v1/server-to-server-interface/hpp/generate/link",
+        "/api/v1/hpp/generate/links",
+        "/api/v1/api/v1/api/v1/hpp/generate/link",
         "/api",
     ],
 )

@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import fields
 
-from kessai.dialects.paymentoptions import acquirer_codes, codes, messages, options, routes, subscriptions
+from kessai.dialects.paymentoptions import acquirer_codes, codes, hosted, messages, options, routes, subscriptions
 from kessai.dialects.paymentoptions.codes import Said
 from kessai.dialects.paymentoptions.messages import Member
+from kessai.hosted.links import State
+from kessai.hosted.pages import INTEGRITY, PAGE
+from kessai.hosted.service import ROUTES as PAGES
 from kessai.payment.lifecycle import Operation
 from kessai.payment.merchant import ServerToServer
 from kessai.payment.risk import Limits
@@ -15,6 +18,7 @@ _LISTS = {
     "`payment`, `paymentv2`, `authorization`, `authorizationv2`, `subscription/payment`": messages.PAYMENT,
     "`capture`, `refund`": messages.FOLLOWING,
     "`void`": messages.VOID,
+    "`hpp/generate/link`": hosted.LINK,
     "`subscription/payment`, beside those of a payment": subscriptions.SUBSCRIPTION,
 }
 
@@ -27,6 +31,20 @@ def print_paymentoptions_routes() -> str:
         for row in routes.ROUTES
     )
     return table(("", "Method", "Path", "What it asks for", "Success"), rows)
+
+
+def print_paymentoptions_pages() -> str:
+    return table(("Method", "Path", "What it is"), ((code(method), code(path), what) for method, path, what in PAGES))
+
+
+def print_paymentoptions_page_files() -> str:
+    rows = ((code(f"{PAGE}/{name}"), code(digest)) for name, digest in INTEGRITY.items())
+    return table(("File", "Its content (SHA-384)"), rows)
+
+
+def print_paymentoptions_link_states() -> str:
+    said = meanings(State)
+    return table(("State", "Meaning"), ((code(state.value), said[state.name]) for state in State))
 
 
 def print_paymentoptions_members() -> str:

@@ -70,11 +70,15 @@ class Paying:
         payer = replace(payer, claims=claims, scenario=wanted)
         barred = await self.barred(payer)
         if authenticates and barred is None:
-            asked = await self._cardholders.ask(call, payer, _command(payer, None))
+            asked = await self.authenticated(call, payer)
             if not isinstance(asked, Payer):
                 return asked
             payer = asked
         return await self.perform(payer, barred=barred)
+
+    async def authenticated(self, call: Call, payer: Payer) -> Payer | Told:
+        """The payment with what its issuer says of its cardholder; or the answer that sends the payer away."""
+        return await self._cardholders.ask(call, payer, _command(payer, None))
 
     async def barred(self, payer: Payer, *, subscribes: bool = False) -> Declined | None:
         """The decline of the first risk rule that a payment breaks."""
@@ -271,7 +275,9 @@ class Paying:
         assert transaction is not None, "a payment was found by a transaction that is not in it"
         digits = self._digits(call.merchant, found)
         other = ids.show(transaction.id)
-        return Made(200, answers.status(call.merchant, found.payment, transaction, other, digits))
+        told = await self._gateway.payments.answer(call.merchant.id, found.payment.id)
+        token = answers.token_of(told[1].body) if told is not None else ""
+        return Made(200, answers.status(call.merchant, found.payment, transaction, other, digits, token=token))
 
     # ---- parts
 

@@ -34,7 +34,9 @@ CONTENT_TYPE: Final = "application/json; charset=utf-8"
 _TOO_MANY: Final = Said("ERR4290", -1, "Too many requests: nothing was done.", 429)
 _BARE: Final = frozenset({Kind.STATUS, Kind.SUBSCRIPTIONS, Kind.SUBSCRIPTION, Kind.PAUSE, Kind.RESUME, Kind.CANCEL})
 """What is asked without a body."""
-_NEW: Final = frozenset({Kind.PAYMENT, Kind.PAYMENT_V2, Kind.AUTHORIZATION, Kind.AUTHORIZATION_V2, Kind.SUBSCRIBE})
+_NEW: Final = frozenset(
+    {Kind.PAYMENT, Kind.PAYMENT_V2, Kind.AUTHORIZATION, Kind.AUTHORIZATION_V2, Kind.SUBSCRIBE, Kind.LINK}
+)
 Answering = Callable[[Call], Awaitable[Told]]
 
 
@@ -49,11 +51,12 @@ class ServerToServer:
         paying: Paying,
         subscribing: Subscribing,
         *,
+        link: Answering,
         limits: Limits,
         metrics: Metrics,
         refuses_new: Callable[[], bool],
     ) -> None:
-        """`refuses_new`: whether there is no room for new payments (R-22)."""
+        """`link` makes links to the hosted page; `refuses_new`: whether there is no room for new payments (R-22)."""
         self._accounts = accounts
         self._limits = limits
         self._metrics = metrics
@@ -73,6 +76,7 @@ class ServerToServer:
             Kind.PAUSE: subscribing.pause,
             Kind.RESUME: subscribing.resume,
             Kind.CANCEL: subscribing.cancel,
+            Kind.LINK: link,
         }
 
     def match(self, method: str, path: str) -> Public:

@@ -22,6 +22,7 @@ from kessai.storage.database import Row, Values, Write
 from kessai.storage.flex import AddFlexKey, AddTransient, PurgeTransients
 from kessai.storage.indexing import HoldMark, IndexRows
 from kessai.storage.keys import AddMessageKey, ChangeKeyset, GiveBackSeals, Reseal, ReserveSeals
+from kessai.storage.links import AddLink, ChangeLink, PurgeLinks
 from kessai.storage.merchants import AddKey, AddMerchant, MoveClock, RevokeKey, SetMerchant, SettledUntil
 from kessai.storage.nodes import ReleaseNode, RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, to_ms, told_before
@@ -455,6 +456,9 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     ChangeAuthentication: Together("change_authentication", _alone, _done),
     EndAuthentication: Together("end_authentication", _alone, _done),
     PurgeAuthentications: Together("purge_authentications", _alone, _nothing),
+    AddLink: Together("add_link", _alone, _nothing),
+    ChangeLink: Together("change_link", _alone, _done),
+    PurgeLinks: Together("purge_links", _alone, _nothing),
     HoldMark: Together("hold_search_mark", _alone, _done),
     IndexRows: Together("index", _alone, _nothing),
     KeepSearch: Together("keep_search", _alone, _nothing),

@@ -6,7 +6,7 @@ six and last four digits, unless a test merchant asked for more.
 """
 
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import asdict
@@ -127,8 +127,11 @@ def operation_made(merchant: Merchant, payment: Payment, transaction: Transactio
     return encode(body)
 
 
-def status(merchant: Merchant, payment: Payment, transaction: Transaction, other_wire: str, digits: str = "") -> bytes:
-    """The status of a transaction. `other_wire`: its id on the CyberSource wire, a member of ours."""
+def status(
+    merchant: Merchant, payment: Payment, transaction: Transaction, other_wire: str, digits: str = "", token: str = ""
+) -> bytes:
+    """The status of a transaction. `other_wire`: its id on the CyberSource wire, a member of ours. `token`: the stored
+    payment method that its payment made or was made with."""
     said, own = said_of(transaction, merchant), particulars.own_of(payment)
     body = envelope(said, 200, is_live=not merchant.is_test, kind=codes.TYPES[transaction.operation])
     body["merchant_details"] = _merchant(merchant, payment.root.reference)
@@ -139,7 +142,8 @@ def status(merchant: Merchant, payment: Payment, transaction: Transaction, other
         addresses["shipping_address"] = _in_status(own.shipping, shows_phone=shows_phone)
     made = _transaction(payment, transaction)
     del made["merchant_txn_ref"]
-    body["transaction_details"] = made | {"billing_details": addresses}
+    stored: Body = {"stored_payment_method_id": token} if token else {}
+    body["transaction_details"] = made | {"billing_details": addresses} | stored
     body["risk_details"] = {"risk_score": None}
     body["kessai"] = {"cybersource_id": other_wire}
     return encode(body)
@@ -155,6 +159,14 @@ def masked(body: bytes, digits: str) -> bytes | None:
 def is_one(body: bytes) -> bool:
     """Whether a stored answer is of this wire."""
     return body.startswith(b'{"success":')
+
+
+def token_of(body: bytes) -> str:
+    """The stored payment method that an answer of this wire names; empty for none."""
+    if not is_one(body) or b'"stored_payment_method_id"' not in body:
+        return ""
+    found = msgspec.json.decode(body, type=dict[str, Any]).get("transaction_details")
+    return str(found.get("stored_payment_method_id", "")) if isinstance(found, dict) else ""
 
 
 def is_success(body: bytes) -> bool:

@@ -76,6 +76,8 @@ REASONS: Final[Mapping[Reason, int]] = {
     Reason.OVER_LIMIT: 61,
     Reason.INVALID_CVN: 835,
     Reason.ON_NEGATIVE_LIST: 62,
+    Reason.CHECK_DECLINED: 1044,
+    Reason.ACCOUNT_NOT_VERIFIED: 78,
     Reason.ACCOUNT_FROZEN: 62,
     Reason.BLOCKED_BY_CARDHOLDER: 972,
     Reason.PAYMENT_REFUSED: 5,

@@ -118,8 +118,7 @@ def _month(text: str) -> int:
     return int(text)
 
 
-_AMOUNT: Final = r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
-_amount: Final = _matching(_AMOUNT)
+AMOUNT: Final = _matching(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
 class Member(Struct, frozen=True):
@@ -134,7 +133,7 @@ class Member(Struct, frozen=True):
     """Other spellings that clients use."""
 
 
-def _address(prefix: str, name: str) -> tuple[Member, ...]:
+def address_members(prefix: str, name: str) -> tuple[Member, ...]:
     return (
         Member(f"{prefix}.country", f"{name}.country", 2, codec=_matching("[A-Za-z]{2}")),
         Member(f"{prefix}.email", f"{name}.email", 45),
@@ -157,9 +156,11 @@ BROWSER: Final = (
     "userAgent",
 )
 URLS: Final = ("webhook_url", "success_url", "decline_url", "cancel_url")
+TYPE: Final = Member("payment_method.type", "type", 64, codec=_matching("scheme"))
+STORES: Final = Member("payment_method.store_payment_method", "stores", 5, codec=_flag)
 PAYMENT: Final = (
     Member("merchant_id", "merchant_id", 128, is_required=True),
-    Member("amount", "amount", 10, is_required=True, codec=_amount),
+    Member("amount", "amount", 10, is_required=True, codec=AMOUNT),
     Member("currency", "currency", 3, is_required=True, codec=Currency.of),
     Member("merchant_txn_ref", "reference", 45),
     Member("card.number", "pan", 19, codec=Pan),
@@ -167,8 +168,8 @@ PAYMENT: Final = (
     Member("card.expiry_month", "month", 2, codec=_month),
     Member("card.expiry_year", "year", 4, codec=_year),
     Member("card.cvc", "cvc", 4, codec=_matching("[0-9]{3,4}")),
-    Member("payment_method.type", "type", 64, codec=_matching("scheme")),
-    Member("payment_method.store_payment_method", "stores", 5, codec=_flag),
+    TYPE,
+    STORES,
     Member(
         "payment_method.stored_payment_method_id",
         "token",
@@ -177,8 +178,8 @@ PAYMENT: Final = (
     ),
     Member("customer_ip", "customer_ip", 45),
     *(Member(f"return_url.{name}", name, 255) for name in URLS),
-    *_address("billing_address", "billing"),
-    *_address("shipping_address", "shipping"),
+    *address_members("billing_address", "billing"),
+    *address_members("shipping_address", "shipping"),
     *(Member(f"browser_info.{name}", f"browser.{name}", 2_048) for name in BROWSER),
     Member("time_zone", "time_zone", 128),
 )
@@ -186,7 +187,7 @@ PAYMENT: Final = (
 FOLLOWING: Final = (
     Member("merchant_id", "merchant_id", 128, is_required=True),
     Member("transactionId", "transaction_id", LONGEST_ID, is_required=True),
-    Member("amount", "amount", 10, is_required=True, codec=_amount),
+    Member("amount", "amount", 10, is_required=True, codec=AMOUNT),
     Member("notes", "notes", 128),
 )
 """Members of `capture` and `refund`."""
@@ -272,8 +273,8 @@ def order(document: Json, merchant: Merchant, now: datetime) -> Order | Problem:
         name=values.get("card_name", ""),
         token=token,
         stores=values.get("stores", False),
-        billing=_address_of(values, "billing"),
-        shipping=_address_of(values, "shipping") if document.get("shipping_address") else None,
+        billing=address_of(values, "billing"),
+        shipping=address_of(values, "shipping") if document.get("shipping_address") else None,
         customer_ip=values.get("customer_ip", ""),
         return_url={name: values[name] for name in URLS if name in values},
         browser={name: values[f"browser.{name}"] for name in BROWSER if f"browser.{name}" in values},
@@ -328,7 +329,7 @@ def _card(values: Mapping[str, Any], merchant: Merchant, now: datetime) -> Card 
     return card
 
 
-def _address_of(values: Mapping[str, Any], name: str) -> Address:
+def address_of(values: Mapping[str, Any], name: str) -> Address:
     members = {member: values[f"{name}.{member}"] for member in _MEMBERS if f"{name}.{member}" in values}
     return Address(**members)
 

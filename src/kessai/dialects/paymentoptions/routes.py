@@ -1,7 +1,7 @@
 """Routes: which path and method asks for what. Pure.
 
 Every route is there under two prefixes: the documents' samples double `/api/v1`, and clients copied them. The hosted
-page's routes (`hpp/generate/link`, and its older path `/api/v1/hpp/generate/link`) have their place behind these.
+page's link has an older path beside the service's.
 """
 
 from enum import Enum
@@ -25,6 +25,7 @@ class Kind(Enum):
     PAUSE = "pause a subscription"
     RESUME = "go on with a subscription"
     CANCEL = "end a subscription for good"
+    LINK = "make a link to the hosted payment page"
 
 
 class Row(Struct, frozen=True):
@@ -38,13 +39,15 @@ class Row(Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        return "/".join(("", *ROOT, *SERVICE, *self.steps))
+        return "/".join(("", *ROOT, *self.steps))
 
 
 ROOT: Final = ("api", "v1")
 SERVICE: Final = ("server-to-server-interface",)
+_OLDER: Final = 16
+"""The path of the hosted page before it belonged to the service."""
 ROUTES: Final = tuple(
-    Row(number, method, tuple(path.split("/")), kind)
+    Row(number, method, (*(SERVICE if number != _OLDER else ()), *path.split("/")), kind)
     for number, method, path, kind in (
         (1, "POST", "payment", Kind.PAYMENT),
         (2, "POST", "paymentv2", Kind.PAYMENT_V2),
@@ -60,6 +63,8 @@ ROUTES: Final = tuple(
         (12, "POST", "subscription/{}/pause", Kind.PAUSE),
         (13, "POST", "subscription/{}/resume", Kind.RESUME),
         (14, "POST", "subscription/{}/cancel", Kind.CANCEL),
+        (15, "POST", "hpp/generate/link", Kind.LINK),
+        (_OLDER, "POST", "hpp/generate/link", Kind.LINK),
     )
 )
 """In order of precedence: `subscription/list` is not the subscription `list`."""
@@ -77,10 +82,9 @@ def match(method: str, path: str) -> Match | None:
     steps = tuple(rest) if not nothing else ()
     if steps[: len(ROOT)] == ROOT and steps[len(ROOT) : 2 * len(ROOT)] == ROOT:
         steps = steps[len(ROOT) :]
-    head = len(ROOT) + len(SERVICE)
-    if steps[:head] != ROOT + SERVICE:
+    if steps[: len(ROOT)] != ROOT:
         return None
-    steps = steps[head:]
+    steps = steps[len(ROOT) :]
     for row in ROUTES:
         if row.method == method and len(row.steps) == len(steps):
             pairs = list(zip(row.steps, steps, strict=True))
