@@ -70,8 +70,10 @@ BATCH: Final = 32
 """Rows in one commit, which payments wait for no longer than for these."""
 COMMITS: Final = 4
 """At most, of what came back, in one round; and as many times as many notices are looked at."""
+TOGETHER: Final = {"sqlite": BATCH, "postgres": COMMITS * BATCH}
+"""What came back in one commit: on a server, payments have another connection meanwhile."""
 SLICE: Final = 8
-"""Notices that are read together, between two rests."""
+"""Notices that are read together, between two rests; twice as many where payments need no rest."""
 BUSY: Final = 8
 """Exchanges under way above which payments go first."""
 SHARE: Final = 0.1
@@ -233,13 +235,14 @@ class Notifier:
 
     async def _conclude(self, merchant: Merchant, box: Box) -> None:
         """Write what tries came to. They stay where they are if that fails."""
-        for _ in range(COMMITS):
-            tried = box.tried[:BATCH]
+        most = TOGETHER[self._gateway.database.kind]
+        for _ in range(COMMITS * BATCH // most):
+            tried = box.tried[:most]
             await self._gateway.database.write(Conclude(merchant_id=merchant.id, tried=[each for _, each in tried]))
             del box.tried[: len(tried)]
             for place, each in tried:
                 place.flying.discard(each.id)
-            if len(box.tried) < BATCH:
+            if len(box.tried) < most:
                 break
         if box.tried:
             self.wake(merchant.id)
@@ -259,8 +262,10 @@ class Notifier:
 
     async def _tell(self, merchant: Merchant, notices: Sequence[Notice]) -> None:
         deliveries: list[tuple[int | None, Delivery]] = []
-        for start in range(0, len(notices), SLICE):
-            some = notices[start : start + SLICE]
+        left = list(notices)
+        while left:
+            size = SLICE if self._is_busy else 2 * SLICE
+            some, left = left[:size], left[size:]
             rows = await rows_of(self._gateway.database, merchant.id, some[0].id, some[-1].id)
             begun = thread_time()
             told = noticed(merchant.id, *rows)
