@@ -45,6 +45,7 @@ class Engine:
     hangs: bool = False
     standbys: tuple[str, int] = ("", 0)
     jobs: list[Row] = field(default_factory=list)
+    deliveries: tuple[int, int] = (0, 0)
     waiting: int = 0
     observe: Any = None
 
@@ -54,7 +55,7 @@ class Engine:
         if self.error is not None:
             raise self.error
         known: dict[str, list[Row]] = {"is_alive": [(1,)], "standbys": [self.standbys], "queue_state": self.jobs}
-        return known[query]
+        return known[query] if query != "deliveries_state" else [self.deliveries]
 
     async def ask(self, sql: str, values: Sequence[object]) -> list[Row]:
         raise AssertionError("health searches nothing")
@@ -217,6 +218,17 @@ def test_operators_are_told_why() -> None:
         assert line in text.splitlines()
     assert SHOP.id not in text
     assert ask(application, "/pts/v2/payments")[0] == 404
+
+
+def test_notifications_on_their_way_and_those_given_up_are_counted_and_alarm_nobody() -> None:
+    """A merchant's server that is away is the merchant's trouble: payments go on as ever."""
+    found = of(Engine(deliveries=(3, 2)))
+    asyncio.run(found.sample())
+    status, text = ask(health.for_operators(found, Metrics()), "/metrics")
+    assert status == 200
+    for line in ("kessai_deliveries_waiting 3", "kessai_deliveries_parked 2", "kessai_up 1"):
+        assert line in text.splitlines()
+    assert ask(health.beside_payments(found, payments), "/health/ready") == (200, '{"status": "ok"}')
 
 
 def test_a_gateway_offers_health_and_metrics_on_a_port_of_this_machine(tmp_path: Path) -> None:

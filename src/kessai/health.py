@@ -114,6 +114,9 @@ class Queues:
     """How long ago the job was due that nobody has tried for longest."""
     oldest_s: float = 0.0
     """How long the oldest waiting job has existed."""
+    untold: int = 0
+    """Notifications that have not arrived yet, and those that were given up, as far as they are counted."""
+    given_up: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +251,7 @@ class Health:
 
     async def _count(self) -> Queues:
         """Read the queue of every merchant."""
-        waiting = parked = 0
+        waiting = parked = untold = given_up = 0
         overdue_s = oldest_s = 0.0
         now = self._clock()
         for merchant in self._merchants():
@@ -259,7 +262,16 @@ class Health:
                 waiting += count
                 overdue_s = max(overdue_s, (to_ms(now) - run_at) / 1000)
                 oldest_s = max(oldest_s, (now - ids.made_at(first)).total_seconds())
-        return Queues(waiting=waiting, parked=parked, overdue_s=overdue_s, oldest_s=oldest_s)
+            ((its_untold, its_given_up),) = await self._database.read("deliveries_state", {"merchant_id": merchant.id})
+            untold, given_up = untold + its_untold, given_up + its_given_up
+        return Queues(
+            waiting=waiting,
+            parked=parked,
+            overdue_s=overdue_s,
+            oldest_s=oldest_s,
+            untold=untold,
+            given_up=given_up,
+        )
 
     def gauges(self) -> Iterator[Gauge]:
         sample = self.now()
@@ -271,6 +283,8 @@ class Health:
         yield Gauge("kessai_writes_waiting", "Writes that wait for a commit.", self._database.waiting)
         yield Gauge("kessai_jobs_waiting", "Jobs still to do.", sample.queues.waiting)
         yield Gauge("kessai_jobs_parked", "Jobs that wait for a person.", sample.queues.parked)
+        yield Gauge("kessai_deliveries_waiting", "Notifications on their way.", sample.queues.untold)
+        yield Gauge("kessai_deliveries_parked", "Notifications that were given up.", sample.queues.given_up)
         yield Gauge("kessai_jobs_overdue_seconds", "How long the latest job is overdue.", sample.queues.overdue_s)
 
 

@@ -1,5 +1,6 @@
 """Payments, transactions, entries, claims as rows: what is read of them, and how rows become values."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -111,6 +112,23 @@ class Found(Struct, frozen=True):
     card: bytes | None
 
 
+def found_of(merchant_id: str, row: Sequence[Any], transactions: Iterable[Row]) -> Found:
+    """A payment's row with its transactions, oldest first."""
+    payment_id, version, brand, prefix, suffix, expiry, expires_at, card = row
+    payment = Payment(
+        merchant_id=merchant_id,
+        id=payment_id,
+        version=version,
+        transactions=tuple(map(transaction_of, transactions)),
+        brand=Brand[brand] if brand else None,
+        pan_prefix=prefix,
+        pan_suffix=suffix,
+        expiry=expiry,
+        expires_at=from_ms(expires_at) if expires_at is not None else None,
+    )
+    return Found(payment, bytes(card) if card is not None else None)
+
+
 class Payments:
     """Reads; the writes are the values above."""
 
@@ -128,20 +146,8 @@ class Payments:
 
     async def _whole(self, merchant_id: str, row: Row) -> Found:
         """A payment's row with its transactions."""
-        payment_id, version, brand, prefix, suffix, expiry, expires_at, card = row
-        key = {"merchant_id": merchant_id, "payment_id": payment_id}
-        payment = Payment(
-            merchant_id=merchant_id,
-            id=payment_id,
-            version=version,
-            transactions=tuple(map(transaction_of, await self._read("load_transactions", key))),
-            brand=Brand[brand] if brand else None,
-            pan_prefix=prefix,
-            pan_suffix=suffix,
-            expiry=expiry,
-            expires_at=from_ms(expires_at) if expires_at is not None else None,
-        )
-        return Found(payment, bytes(card) if card is not None else None)
+        key = {"merchant_id": merchant_id, "payment_id": row[0]}
+        return found_of(merchant_id, row, await self._read("load_transactions", key))
 
     async def find_by_merchants_id(self, merchant_id: str, merchants_id: str) -> int | None:
         """The id of the latest transaction that carried a merchant's own id."""

@@ -302,6 +302,11 @@ def _told(rows: Sequence[Row], writes: Sequence[ToldBefore]) -> list[Answer | Re
     return [told_before(rows[0], writes[0].claim) if rows else None]
 
 
+def _delivery_touches(write: Tell | Conclude) -> Iterable[object]:
+    """What is held back behind a delivery, and what lets go of it, do not see each other: one comes after the other."""
+    yield "deliveries", write.merchant_id
+
+
 # ---- the rare ones, alone
 
 
@@ -469,8 +474,8 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     DeleteWebhook: Together("delete_webhook", _alone, _done),
     AddWebhookKey: Together("add_webhook_key", _alone, _nothing),
     HoldDeliveries: Together("hold_deliveries", _alone, _done),
-    Tell: Together("tell", _together, _nothing),
-    Conclude: Together("conclude", _together, _nothing),
+    Tell: Together("tell", _together, _nothing, _delivery_touches),
+    Conclude: Together("conclude", _together, _nothing, _delivery_touches),
     ReleaseStuck: Together("release_stuck", _alone, _nothing),
     Resend: Together("resend_delivery", _alone, _done),
     PurgeDeliveries: Together("purge_deliveries", _alone, _nothing),

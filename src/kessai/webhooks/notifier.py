@@ -11,9 +11,8 @@ with a process is at most the knowledge that something arrived: it is sent again
 import asyncio
 import random
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from time import thread_time
 from typing import Final
@@ -28,6 +27,7 @@ from kessai.log import log
 from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.storage.database import DatabaseError
+from kessai.storage.noticed import noticed, rows_of
 from kessai.storage.payments import Answer
 from kessai.storage.webhooks import (
     DELIVERED,
@@ -46,6 +46,7 @@ from kessai.storage.webhooks import (
 )
 from kessai.webhooks import tricks
 from kessai.webhooks.addresses import NotAllowed
+from kessai.webhooks.boxes import Box, Place
 from kessai.webhooks.courier import Errand, Report
 from kessai.webhooks.health import Pulse
 from kessai.webhooks.registry import ACTIVE, INACTIVE, Endpoint, Registry
@@ -67,8 +68,12 @@ EVERYBODY_S: Final = 10.0
 HELD_S: Final = 15.0
 BATCH: Final = 32
 """Rows in one commit, which payments wait for no longer than for these."""
-SLICE: Final = 4
-"""Notices between two rests."""
+COMMITS: Final = 4
+"""At most, of what came back, in one round; and as many times as many notices are looked at."""
+TOGETHER: Final = {"sqlite": BATCH, "postgres": COMMITS * BATCH}
+"""What came back in one commit: on a server, payments have another connection meanwhile."""
+SLICE: Final = 8
+"""Notices that are read together, between two rests; twice as many where payments need no rest."""
 BUSY: Final = 8
 """Exchanges under way above which payments go first."""
 SHARE: Final = 0.1
@@ -84,35 +89,15 @@ LISTENS: Final = timedelta(minutes=5)
 Envelope = Callable[[Merchant, Payment, Transaction], bytes | None]
 
 
-@dataclass(slots=True)
-class _Place:
-    """One place to deliver to, as this process knows it."""
-
-    flying: set[int] = field(default_factory=set)
-    """Deliveries that were sent, until what became of them is written."""
-    under_way: int = 0
-    ready: deque[Delivery] = field(default_factory=deque)
-    failures: int = 0
-    not_before_s: float = 0.0
-
-
-@dataclass(slots=True)
-class _Box:
-    """The deliveries of one merchant, while this process is at them."""
-
-    places: dict[str, _Place] = field(default_factory=dict)
-    tried: list[tuple[_Place, Tried]] = field(default_factory=list)
-    held_until_s: float = 0.0
-    tell_at_s: float = 0.0
-    """When the next notices are looked at."""
-
-    @property
-    def flying(self) -> int:
-        return sum(len(place.flying) for place in self.places.values())
-
-    @property
-    def under_way(self) -> int:
-        return sum(place.under_way for place in self.places.values())
+@contextmanager
+def _troubles_of(merchant_id: str) -> Iterator[None]:
+    """One merchant's trouble is not the others', and is over when the next round is."""
+    try:
+        yield
+    except DatabaseError as error:  # it may be gone for a while
+        log("webhook.later", level="warning", merchant=merchant_id, error=type(error).__name__)
+    except Exception as error:
+        log("webhook.fault", level="error", merchant=merchant_id, error=type(error).__name__)
 
 
 class Notifier:
@@ -133,7 +118,7 @@ class Notifier:
         self._merchants = merchants
         self._find = find
         self._pulse = Pulse(registry, sender, gateway.clock)
-        self._boxes: dict[str, _Box] = {}
+        self._boxes: dict[str, Box] = {}
         self._dirty: set[str] = set()
         self._awake = asyncio.Event()
         self._stopping = False
@@ -148,7 +133,7 @@ class Notifier:
     def noticed(self, merchant_id: str) -> None:
         """There is a notice: it is looked at at once, or with the others that wait for payments to leave room."""
         box = self._boxes.get(merchant_id)
-        if box is None or asyncio.get_running_loop().time() >= box.tell_at_s:
+        if box is None or box.telling is None:
             self.wake(merchant_id)
 
     def wake(self, merchant_id: str) -> None:
@@ -183,6 +168,10 @@ class Notifier:
                     await self._idle(look_at - loop.time())
                 await asyncio.sleep(0)
         finally:
+            telling = [box.telling for box in self._boxes.values() if box.telling is not None]
+            for task in telling:
+                task.cancel()
+            await asyncio.gather(*telling, return_exceptions=True)
             await self._sender.close()
 
     async def _idle(self, seconds: float) -> None:
@@ -197,46 +186,36 @@ class Notifier:
             merchant = self._find(merchant_id)
             if merchant is None:
                 continue
-            try:
+            with _troubles_of(merchant_id):
                 await self._round(merchant)
                 if is_time_to_tidy:
                     await self._tidy(merchant)
-            except DatabaseError as error:  # it may be gone for a while
-                log("webhook.later", level="warning", merchant=merchant_id, error=type(error).__name__)
-            except Exception as error:  # one merchant's trouble is not the others'
-                log("webhook.fault", level="error", merchant=merchant_id, error=type(error).__name__)
 
     # ---- one merchant
 
     async def _round(self, merchant: Merchant) -> None:
         box = self._boxes.get(merchant.id)
         if box is not None and box.tried:
-            for name, known in list(box.places.items()):  # what is ready goes out before what came back is written
-                if known.ready and asyncio.get_running_loop().time() < box.held_until_s:
-                    await self._fill(merchant, box, name)
             await self._conclude(merchant, box)
-        may_tell = box is None or asyncio.get_running_loop().time() >= box.tell_at_s
-        notices = await self._rows.notices(merchant.id, BATCH) if may_tell else []
+        may_tell = box is None or box.telling is None
+        notices = await self._rows.notices(merchant.id, COMMITS * BATCH) if may_tell else []
         places = await self._rows.places(merchant.id)
         has_pulse = any(each.subscription.health_url for each in self._registry.endpoints(merchant.id))
         if not (notices or places or has_pulse):
             if box is not None and not box.flying and may_tell:
                 del self._boxes[merchant.id]
             return
-        box = self._boxes.setdefault(merchant.id, _Box())
+        box = self._boxes.setdefault(merchant.id, Box())
         if not await self._hold(merchant.id, box):
             return
         if notices:
-            await self._tell(merchant, notices)
-            if len(notices) == BATCH:
-                self._go_on(merchant.id, box)
-            places = await self._rows.places(merchant.id)
+            box.telling = asyncio.create_task(self._tell_beside(merchant, box, notices))
         if has_pulse:
             self._pulse.feel(merchant)
         for place in places:
             await self._fill(merchant, box, place)
 
-    async def _hold(self, merchant_id: str, box: _Box) -> bool:
+    async def _hold(self, merchant_id: str, box: Box) -> bool:
         """Whether this process is the one that delivers."""
         now_s = asyncio.get_running_loop().time()
         if now_s < box.held_until_s - HELD_S / 2:
@@ -254,47 +233,55 @@ class Notifier:
         box.held_until_s = now_s + HELD_S
         return True
 
-    async def _conclude(self, merchant: Merchant, box: _Box) -> None:
+    async def _conclude(self, merchant: Merchant, box: Box) -> None:
         """Write what tries came to. They stay where they are if that fails."""
-        tried = box.tried[:BATCH]
-        await self._gateway.database.write(Conclude(merchant_id=merchant.id, tried=[each for _, each in tried]))
-        del box.tried[: len(tried)]
-        for place, each in tried:
-            place.flying.discard(each.id)
+        most = TOGETHER[self._gateway.database.kind]
+        for _ in range(COMMITS * BATCH // most):
+            tried = box.tried[:most]
+            await self._gateway.database.write(Conclude(merchant_id=merchant.id, tried=[each for _, each in tried]))
+            del box.tried[: len(tried)]
+            for place, each in tried:
+                place.flying.discard(each.id)
+            if len(box.tried) < most:
+                break
         if box.tried:
             self.wake(merchant.id)
 
     # ---- notices
 
+    async def _tell_beside(self, merchant: Merchant, box: Box, notices: Sequence[Notice]) -> None:
+        """Tell, while deliveries go on; then there is something to send, and perhaps more to tell."""
+        with _troubles_of(merchant.id):
+            for start in range(0, len(notices), BATCH):
+                await self._tell(merchant, notices[start : start + BATCH])
+                self.wake(merchant.id)
+                if self._is_busy:  # the others when payments have had their turn
+                    await asyncio.sleep(PAUSE_S)
+            self.wake(merchant.id)
+        box.telling = None
+
     async def _tell(self, merchant: Merchant, notices: Sequence[Notice]) -> None:
         deliveries: list[tuple[int | None, Delivery]] = []
-        begun = thread_time()
-        for count, notice in enumerate(notices):
-            if count and not count % SLICE:
-                await self._rest(thread_time() - begun)
-                begun = thread_time()
-            found = await self._gateway.payments.load(merchant.id, notice.transaction_id)
-            transaction = found.payment.find(notice.transaction_id) if found is not None else None
-            if found is None or transaction is None:
-                continue
-            stored = await self._gateway.payments.answer(merchant.id, notice.transaction_id)
-            told = self._deliveries(merchant, notice, found.payment, transaction, stored[1] if stored else None)
-            deliveries += [(notice.id, delivery) for delivery in told]
+        left = list(notices)
+        while left:
+            size = SLICE if self._is_busy else 2 * SLICE
+            some, left = left[:size], left[size:]
+            rows = await rows_of(self._gateway.database, merchant.id, some[0].id, some[-1].id)
+            begun = thread_time()
+            told = noticed(merchant.id, *rows)
+            for notice in some:
+                found = told.get(notice.transaction_id)
+                transaction = found[0].find(notice.transaction_id) if found is not None else None
+                if found is not None and transaction is not None:
+                    made = self._deliveries(merchant, notice, found[0], transaction, found[1])
+                    deliveries += [(notice.id, delivery) for delivery in made]
+            await self._rest(thread_time() - begun)
         write = Tell(merchant_id=merchant.id, notices=[notice.id for notice in notices], deliveries=deliveries)
         await self._gateway.database.write(write)
 
     @property
     def _is_busy(self) -> bool:
         return len(self._gateway.under_way) >= BUSY
-
-    def _go_on(self, merchant_id: str, box: _Box) -> None:
-        """There are more notices: look at them when payments have had their turn."""
-        if not self._is_busy:
-            self.wake(merchant_id)
-            return
-        loop = asyncio.get_running_loop()
-        box.tell_at_s = loop.time() + PAUSE_S
-        loop.call_later(PAUSE_S, self.wake, merchant_id)
 
     async def _rest(self, spent_s: float) -> None:
         """Let payments go on, and where many are under way, leave them most of the time."""
@@ -356,41 +343,47 @@ class Notifier:
 
     # ---- out
 
-    async def _fill(self, merchant: Merchant, box: _Box, name: str) -> None:
+    async def _fill(self, merchant: Merchant, box: Box, name: str) -> None:
         """Send what is due to a place, as much of it as may be under way."""
+        place = box.places.setdefault(name, Place())
+        if not place.ready and self._room(merchant, box, place, name) > 0:
+            due = await self._rows.due(merchant.id, name, self._gateway.clock(), 3 * BATCH + len(place.flying))
+            place.ready.extend(each for each in due if each.id not in place.flying)
+        self._pour(merchant, box, place, name)
+
+    def _room(self, merchant: Merchant, box: Box, place: Place, name: str) -> int:
+        """How many more may be sent to a place."""
         endpoint = self._registry.find(merchant.id, name)
         is_webhook = "://" not in name
         if is_webhook and (endpoint is None or endpoint.is_listener or endpoint.row.status != ACTIVE):
-            return
-        place = box.places.setdefault(name, _Place())
+            return 0
         now_s = asyncio.get_running_loop().time()
+        if now_s >= box.held_until_s:
+            return 0
         if place.failures >= AILING:
             room = 1 - place.under_way if now_s >= place.not_before_s else 0
         else:
             room = IN_FLIGHT - place.under_way
-        room = min(room, IN_FLIGHT_OF_MERCHANT - box.under_way)
-        if room <= 0:
-            return
-        if not place.ready:
-            due = await self._rows.due(merchant.id, name, self._gateway.clock(), 3 * BATCH + len(place.flying))
-            place.ready.extend(each for each in due if each.id not in place.flying)
-        while room > 0 and place.ready:
-            room -= 1
+        return min(room, IN_FLIGHT_OF_MERCHANT - box.under_way)
+
+    def _pour(self, merchant: Merchant, box: Box, place: Place, name: str) -> None:
+        """Send what was found due already: nothing is waited for."""
+        endpoint = self._registry.find(merchant.id, name)
+        while place.ready and self._room(merchant, box, place, name) > 0:
             self._send(merchant, box, place, place.ready.popleft(), endpoint)
 
-    def _send(
-        self, merchant: Merchant, box: _Box, place: _Place, delivery: Delivery, endpoint: Endpoint | None
-    ) -> None:
+    def _send(self, merchant: Merchant, box: Box, place: Place, delivery: Delivery, endpoint: Endpoint | None) -> None:
         place.flying.add(delivery.id)
         place.under_way += 1
 
         def reported(report: Report) -> None:
             self._reported(merchant, box, place, delivery, report)
+            self._pour(merchant, box, place, delivery.endpoint)
 
         try:
             errand = self._errand(merchant, delivery, endpoint)
         except NotAllowed as error:
-            reported(Report(0, 0, str(error)))
+            self._reported(merchant, box, place, delivery, Report(0, 0, str(error)))
             return
         self._sender.send(errand, reported)
 
@@ -409,7 +402,7 @@ class Notifier:
         declared = target.origin.partition("//")[2] if target.is_declared else ""
         return Errand(0, "POST", url, headers, body.decode(), declared)
 
-    def _reported(self, merchant: Merchant, box: _Box, place: _Place, delivery: Delivery, report: Report) -> None:
+    def _reported(self, merchant: Merchant, box: Box, place: Place, delivery: Delivery, report: Report) -> None:
         """What one try came to: written in the next round."""
         is_done = 200 <= report.status < 300
         place.under_way -= 1

@@ -8,6 +8,15 @@ SELECT state, COUNT(*), MIN(run_at), MIN(id) FROM jobs
  WHERE merchant_id = :merchant_id AND (kind < 'notice' OR kind >= 'noticf')
  GROUP BY state;
 
+-- deliveries_state --
+-- Notifications of a merchant that are on their way, and those that were given up. More than ten thousand are that many:
+-- this is looked at often.
+SELECT (SELECT COUNT(*) FROM (SELECT 1 AS one FROM deliveries AS d
+                               WHERE d.merchant_id = :merchant_id AND d.state IN ('waiting', 'held') LIMIT 10000) AS w),
+       (SELECT COUNT(*) FROM (SELECT 1 AS one FROM deliveries AS d
+                               WHERE d.merchant_id = :merchant_id AND d.state = 'parked'
+                                 AND d.state IN ('delivered', 'parked') LIMIT 10000) AS p);
+
 -- claims_checked --
 -- Claims in order of their keys, a page at a time, each with the transaction or answer that it names, or without.
 SELECT c.key, c.transaction_id, COALESCE(t.id, a.id, k.id)

@@ -52,6 +52,33 @@ RETURNING holder;
 SELECT id, kind, transaction_id FROM jobs
  WHERE merchant_id = :merchant_id AND kind >= 'notice' AND kind < 'noticf' ORDER BY id LIMIT :most;
 
+-- noticed_payments --
+-- What notices are about: transactions with their answers and payments.
+SELECT t.id, t.answer_status, t.answer, p.id, p.version, p.brand, p.pan_prefix, p.pan_suffix, p.expiry, p.expires_at, p.card
+  FROM jobs AS j
+ CROSS JOIN transactions AS t ON t.merchant_id = j.merchant_id AND t.id = j.transaction_id
+ CROSS JOIN payments AS p ON p.merchant_id = t.merchant_id AND p.id = t.payment_id
+ WHERE j.merchant_id = :merchant_id AND j.id BETWEEN :first AND :last AND j.kind >= 'notice' AND j.kind < 'noticf';
+
+-- noticed_transactions --
+-- All transactions of those payments, oldest first.
+SELECT o.id, o.payment_id, o.operation, o.status, o.currency, o.requested, o.approved, o.hold, o.target_id, o.reference,
+       o.merchant_transaction_id, o.reason, o.stan, o.rrn, o.flags, o.facts, o.payment_option, o.warnings,
+       o.particulars, o.requested_at, o.concluded_at, o.settlement_id
+  FROM jobs AS j
+ CROSS JOIN transactions AS t ON t.merchant_id = j.merchant_id AND t.id = j.transaction_id
+ CROSS JOIN transactions AS o ON o.merchant_id = t.merchant_id AND o.id = t.payment_id
+ WHERE j.merchant_id = :merchant_id AND j.id BETWEEN :first AND :last AND j.kind >= 'notice' AND j.kind < 'noticf'
+UNION ALL
+SELECT o.id, o.payment_id, o.operation, o.status, o.currency, o.requested, o.approved, o.hold, o.target_id, o.reference,
+       o.merchant_transaction_id, o.reason, o.stan, o.rrn, o.flags, o.facts, o.payment_option, o.warnings,
+       o.particulars, o.requested_at, o.concluded_at, o.settlement_id
+  FROM jobs AS j
+ CROSS JOIN transactions AS t ON t.merchant_id = j.merchant_id AND t.id = j.transaction_id
+ CROSS JOIN transactions AS o ON o.merchant_id = t.merchant_id AND o.payment_id = t.payment_id AND o.id <> o.payment_id
+ WHERE j.merchant_id = :merchant_id AND j.id BETWEEN :first AND :last AND j.kind >= 'notice' AND j.kind < 'noticf'
+ ORDER BY 1;
+
 -- take_notice --
 DELETE FROM jobs WHERE merchant_id = :merchant_id AND id = :id RETURNING id;
 

@@ -58,9 +58,45 @@ ON CONFLICT (merchant_id) DO UPDATE
     OR delivery_marks.holder NOT IN (SELECT lease FROM nodes WHERE until > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 RETURNING holder;
 
+-- noticed_payments --
+-- What notices are about: transactions with their answers and payments. `OFFSET 0` keeps the order of the joins: tables
+-- without statistics seem empty, and then any order is as good.
+SELECT t.id, t.answer_status, t.answer, p.id, p.version, p.brand, p.pan_prefix, p.pan_suffix, p.expiry, p.expires_at, p.card
+  FROM jobs AS j
+ CROSS JOIN LATERAL (SELECT * FROM transactions AS i
+                      WHERE i.merchant_id = :merchant_id AND i.id = j.transaction_id OFFSET 0) AS t
+ CROSS JOIN LATERAL (SELECT * FROM payments AS i
+                      WHERE i.merchant_id = :merchant_id AND i.id = t.payment_id OFFSET 0) AS p
+ WHERE j.merchant_id = :merchant_id AND j.id BETWEEN :first AND :last AND j.kind >= 'notice' AND j.kind < 'noticf';
+
+-- noticed_transactions --
+-- All transactions of those payments, oldest first.
+SELECT o.id, o.payment_id, o.operation, o.status, o.currency, o.requested, o.approved, o.hold, o.target_id, o.reference,
+       o.merchant_transaction_id, o.reason, o.stan, o.rrn, o.flags, o.facts, o.payment_option, o.warnings,
+       o.particulars, o.requested_at, o.concluded_at, o.settlement_id
+  FROM jobs AS j
+ CROSS JOIN LATERAL (SELECT * FROM transactions AS i
+                      WHERE i.merchant_id = :merchant_id AND i.id = j.transaction_id OFFSET 0) AS t
+ CROSS JOIN LATERAL (SELECT * FROM transactions AS i
+                      WHERE i.merchant_id = :merchant_id AND i.id = t.payment_id OFFSET 0) AS o
+ WHERE j.merchant_id = :merchant_id AND j.id BETWEEN :first AND :last AND j.kind >= 'notice' AND j.kind < 'noticf'
+UNION ALL
+SELECT o.id, o.payment_id, o.operation, o.status, o.currency, o.requested, o.approved, o.hold, o.target_id, o.reference,
+       o.merchant_transaction_id, o.reason, o.stan, o.rrn, o.flags, o.facts, o.payment_option, o.warnings,
+       o.particulars, o.requested_at, o.concluded_at, o.settlement_id
+  FROM jobs AS j
+ CROSS JOIN LATERAL (SELECT * FROM transactions AS i
+                      WHERE i.merchant_id = :merchant_id AND i.id = j.transaction_id OFFSET 0) AS t
+ CROSS JOIN LATERAL (SELECT * FROM transactions AS i
+                      WHERE i.merchant_id = :merchant_id AND i.payment_id = t.payment_id AND i.id <> i.payment_id
+                     OFFSET 0) AS o
+ WHERE j.merchant_id = :merchant_id AND j.id BETWEEN :first AND :last AND j.kind >= 'notice' AND j.kind < 'noticf'
+ ORDER BY 1;
+
 -- tell --
 -- Outcomes become deliveries: whoever takes a notice writes what comes of it. Held back are those behind an earlier one
--- of the same payment that is on its way to the same place, or that is written with them.
+-- of the same payment that is on its way to the same place, or that is written with them. No `EXISTS` for the former:
+-- that may be answered by reading whatever waits, once.
 WITH taken AS (
     DELETE FROM jobs WHERE merchant_id = :merchant_id AND id = ANY(:notice::bigint[]) RETURNING id
 ), wanted AS (
@@ -75,9 +111,9 @@ WITH taken AS (
                             attempts, result, body)
     SELECT :merchant_id, w.id, w.endpoint, w.url, w.payment_id, w.event, w.happened_at, w.trick, w.holds,
            CASE WHEN w.holds = 1
-                 AND (EXISTS (SELECT 1 FROM deliveries AS d
-                               WHERE d.merchant_id = :merchant_id AND d.endpoint = w.endpoint
-                                 AND d.payment_id = w.payment_id AND d.state IN ('waiting', 'held') AND d.holds = 1)
+                 AND ((SELECT d.id FROM deliveries AS d
+                        WHERE d.merchant_id = :merchant_id AND d.endpoint = w.endpoint AND d.payment_id = w.payment_id
+                          AND d.state IN ('waiting', 'held') AND d.holds = 1 LIMIT 1) IS NOT NULL
                       OR EXISTS (SELECT 1 FROM wanted AS e
                                   WHERE e.endpoint = w.endpoint AND e.payment_id = w.payment_id AND e.holds = 1
                                     AND e.id < w.id))
@@ -90,25 +126,30 @@ SELECT count(*) FROM added;
 
 -- conclude --
 -- What tries came to, of deliveries that are as they were when they were tried; what a payment's next one waited for is
--- out of its way. `COALESCE` keeps the planner off the index of what waits: a table without statistics seems empty.
-WITH tried AS (
-    SELECT *
+-- out of its way. The planner may think of the table as empty, as it was when it was asked first, and its plan is kept.
+-- So the merchant comes out of what is materialized, by which rows can only be found one by one, by their keys;
+-- `COALESCE` keeps it off the index of what waits, and `+ 0` off a walk by id.
+WITH tried AS MATERIALIZED (
+    SELECT :merchant_id::text AS merchant_id, u.*
       FROM unnest(:id::bigint[], :state::text[], :run_at::bigint[], :attempts::integer[], :trick::text[],
                   :result::text[], :seen::integer[], :seen_trick::text[])
-               AS t (id, state, run_at, attempts, trick, result, seen, seen_trick)
+               AS u (id, state, run_at, attempts, trick, result, seen, seen_trick)
 ), concluded AS (
     UPDATE deliveries AS d
        SET state = t.state, run_at = t.run_at, attempts = t.attempts, trick = t.trick, result = t.result
       FROM tried AS t
-     WHERE d.merchant_id = :merchant_id AND d.id = t.id AND COALESCE(d.state, '') = 'waiting' AND d.attempts = t.seen
+     WHERE d.merchant_id = t.merchant_id AND d.id = t.id AND COALESCE(d.state, '') = 'waiting' AND d.attempts = t.seen
        AND d.trick = t.seen_trick
-    RETURNING d.id, d.endpoint, d.payment_id, d.holds, d.state
+    RETURNING d.merchant_id, d.id, d.endpoint, d.payment_id, d.holds, d.state
+), freed AS MATERIALIZED (
+    SELECT c.merchant_id,
+           (SELECT MIN(h.id + 0) FROM deliveries AS h
+             WHERE h.merchant_id = :merchant_id AND h.endpoint = c.endpoint AND h.payment_id = c.payment_id
+               AND h.state IN ('waiting', 'held') AND h.state = 'held') AS id
+      FROM concluded AS c WHERE c.holds = 1 AND c.state IN ('delivered', 'parked')
 ), released AS (
     UPDATE deliveries AS n SET state = 'waiting'
-      FROM (SELECT (SELECT MIN(h.id) FROM deliveries AS h
-                     WHERE h.merchant_id = :merchant_id AND h.endpoint = c.endpoint AND h.payment_id = c.payment_id
-                       AND h.state IN ('waiting', 'held') AND h.state = 'held') AS id
-              FROM concluded AS c WHERE c.holds = 1 AND c.state IN ('delivered', 'parked')) AS f
-     WHERE n.merchant_id = :merchant_id AND n.id = f.id
+      FROM freed AS f
+     WHERE n.merchant_id = f.merchant_id AND n.id = f.id
 )
 SELECT id FROM concluded;
