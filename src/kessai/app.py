@@ -161,7 +161,9 @@ class House:
     def _server_to_server(self, limits: Limits) -> ServerToServer:
         cards = StoredCards(self.tokenizer)
         fingerprint = self.gateway.vault.fingerprint
-        paying = Purchasing(self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint))
+        paying = Purchasing(
+            self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint), self.registry.may_name
+        )
         return ServerToServer(
             self.accounts,
             paying,

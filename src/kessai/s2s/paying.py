@@ -1,5 +1,6 @@
 """Payments of the PaymentOptions wire: from what a request asks to a command of the gateway, and back to its answer."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -34,6 +35,7 @@ from kessai.storage.payments import Answer, Claim, Found
 
 FLAGS: Final = frozenset({"ignore-avs", "ignore-cvn", "no-partial"})
 """This wire knows no review and no partial approval."""
+MayName = Callable[[Merchant, str], bool]
 NO_SCENARIO: Final = Said("VAL0006", 30, "There is no such scenario for this operation.", 400)
 
 
@@ -52,8 +54,10 @@ class Payer(Struct, frozen=True, kw_only=True):
 class Paying:
     """What answers requests about payments."""
 
-    def __init__(self, gateway: Gateway, cards: Cards, risks: Risks) -> None:
+    def __init__(self, gateway: Gateway, cards: Cards, risks: Risks, may_name: MayName) -> None:
+        """`may_name`: whether a merchant may be told of things at a URL."""
         self._gateway = gateway
+        self._may_name = may_name
         self._cards = cards
         self._risks = risks
 
@@ -93,6 +97,9 @@ class Paying:
             return messages.message_of(order)
         if order.merchant_id != merchant.id:
             return codes.UNAUTHORIZED
+        told_at = order.return_url.get("webhook_url")
+        if told_at and not self._may_name(merchant, told_at):
+            return messages.message_of(Problem(codes.INVALID, "return_url.webhook_url"))
         paid = await self._cards.paid(merchant, order)
         if paid is None:
             return codes.NO_TOKEN

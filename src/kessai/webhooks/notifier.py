@@ -12,7 +12,7 @@ import asyncio
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import thread_time
@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from kessai import ids
 from kessai.dialects.cybersource import notifications as cybersource
 from kessai.dialects.paymentoptions import notifications as paymentoptions
+from kessai.dialects.paymentoptions.answers import is_one
 from kessai.gateway import Gateway
 from kessai.log import log
 from kessai.payment.lifecycle import Payment, Transaction
@@ -81,8 +82,6 @@ KEPT: Final = {DELIVERED: timedelta(days=7), PARKED: timedelta(days=30)}
 LISTENS: Final = timedelta(minutes=5)
 """How long a listener is there that does not ask."""
 
-Envelope = Callable[[Merchant, Payment, Transaction], bytes | None]
-
 
 @dataclass(slots=True)
 class _Place:
@@ -137,8 +136,8 @@ class Notifier:
         self._dirty: set[str] = set()
         self._awake = asyncio.Event()
         self._stopping = False
-        self.envelope: Envelope = lambda _merchant, _payment, _transaction: None
-        """What a merchant of the PaymentOptions wire would be answered now, where its answer told no outcome."""
+        self._met: set[str] = set()
+        """Merchants of which a notice was met: other processes may write more of them."""
 
     @property
     def courier(self) -> int | None:
@@ -170,7 +169,7 @@ class Notifier:
                 now_s = loop.time()
                 if now_s >= look_at:
                     look_at = now_s + LOOK_S
-                    self._dirty |= self._registry.notified | self._boxes.keys()
+                    self._dirty |= self._registry.notified | self._boxes.keys() | self._met
                     if now_s >= everybody_at:
                         everybody_at = now_s + EVERYBODY_S
                         self._dirty |= {merchant.id for merchant in self._merchants()}
@@ -227,6 +226,7 @@ class Notifier:
         if not await self._hold(merchant.id, box):
             return
         if notices:
+            self._met.add(merchant.id)
             await self._tell(merchant, notices)
             if len(notices) == BATCH:
                 self._go_on(merchant.id, box)
@@ -318,11 +318,10 @@ class Notifier:
             trick=tricks.kept(notice.trick),
             holds=notice.trick != tricks.OUT_OF_ORDER,
         )
-        return_url = paymentoptions.return_url_of(payment.root.particulars)
-        if return_url:
-            yield from self._of_payment(merchant, payment, transaction, stored, return_url, blank)
-            return
-        answer = cybersource.answer_of(stored.status, stored.body) if stored is not None else None
+        told = stored.body if stored is not None and stored.status < 500 else None
+        yield from self._of_payment(merchant, payment, transaction, told, blank)
+        is_of_cybersource = stored is not None and not is_one(stored.body)
+        answer = cybersource.answer_of(stored.status, stored.body) if stored is not None and is_of_cybersource else None
         for event in cybersource.events_of(payment, transaction, answer):
             body = b""
             for endpoint in self._registry.endpoints(merchant.id):
@@ -335,23 +334,22 @@ class Notifier:
         merchant: Merchant,
         payment: Payment,
         transaction: Transaction,
-        stored: Answer | None,
-        return_url: Mapping[str, object],
+        told: bytes | None,
         blank: Delivery,
     ) -> Iterable[Delivery]:
-        """The one delivery to the URL that came with a payment."""
-        event = paymentoptions.event_of(transaction)
-        envelope = stored.body if stored is not None and stored.status < 500 else None
-        envelope = envelope or self.envelope(merchant, payment, transaction)
-        url = str(return_url.get("webhook_url"))
-        if event is None or envelope is None:
+        """The one delivery to the URL that came with a payment, where one came."""
+        return_url = paymentoptions.return_url_of(payment)
+        event = paymentoptions.event_of(payment, transaction) if return_url else None
+        if event is None:
             return
+        url = return_url["webhook_url"]
         try:
             target = self._registry.target(merchant, url)
         except NotAllowed as error:
             log("webhook.refused", level="warning", merchant=merchant.id, reason=str(error))
             return
-        body = paymentoptions.body(envelope, return_url, transaction.reference)
+        envelope = paymentoptions.envelope_of(merchant, payment, transaction, told)
+        body = paymentoptions.body(envelope, return_url, payment.root.reference)
         yield replace(blank, id=self._gateway.new_id(), endpoint=target.origin, url=url, event=event, body=body)
 
     # ---- out
