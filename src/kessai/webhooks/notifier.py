@@ -339,8 +339,9 @@ class Notifier:
     ) -> Iterable[Delivery]:
         """The one delivery to the URL that came with a payment, where one came."""
         return_url = paymentoptions.return_url_of(payment)
-        event = paymentoptions.event_of(payment, transaction) if return_url else None
-        if event is None:
+        subject = paymentoptions.subject_of(payment, transaction) if return_url else None
+        event = paymentoptions.event_of(payment, subject) if subject is not None else None
+        if subject is None or event is None:
             return
         url = return_url["webhook_url"]
         try:
@@ -348,7 +349,7 @@ class Notifier:
         except NotAllowed as error:
             log("webhook.refused", level="warning", merchant=merchant.id, reason=str(error))
             return
-        envelope = paymentoptions.envelope_of(merchant, payment, transaction, told)
+        envelope = paymentoptions.envelope_of(merchant, payment, subject, told if subject is transaction else None)
         body = paymentoptions.body(envelope, return_url, payment.root.reference)
         yield replace(blank, id=self._gateway.new_id(), endpoint=target.origin, url=url, event=event, body=body)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from kessai.dialects.paymentoptions import answers, particulars
 from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
@@ -33,6 +34,20 @@ EVENTS: Final[Mapping[str, str]] = {
 }
 """Our words for the three kinds that the wire tells of, for lists; they are not in the body."""
 _RETURNED: Final = (Operation.REFUND, Operation.CREDIT, Operation.VOID, Operation.REVERSAL)
+
+
+def subject_of(payment: Payment, transaction: Transaction) -> Transaction | None:
+    """The transaction that an outcome is told of; None where that is nobody's business.
+
+    What the gateway does by itself is not told, but for one thing: that it has undone a payment whose outcome was
+    unknown, by which that has failed.
+    """
+    if "by-gateway" not in transaction.flags:
+        return transaction
+    is_undone = transaction.operation is Operation.REVERSAL and transaction.status is Status.APPROVED
+    if is_undone and payment.root.status is Status.UNKNOWN:
+        return replace(payment.root, status=Status.FAILED, approved=0)
+    return None
 
 
 def event_of(payment: Payment, transaction: Transaction) -> str | None:
