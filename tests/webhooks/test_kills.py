@@ -75,7 +75,7 @@ def test_a_gateway_that_is_killed_before_it_delivers(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_payments_with_urls_of_their_own_are_told_after_a_kill(name: str, tmp_path: Path) -> None:
-    """The notice is of the outcome's commit here too; each payment's steps come in their order, seen by the operator."""
+    """Their notices are of the outcome's commit too; a payment's steps come in order; the operator sees them all."""
     database = postgres.fresh() if name == "postgresql" else ""
     is_silent = True
 
