@@ -69,8 +69,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "webhooks": "accounts, dialects, edge, gateway, ids, keys, log, once, payment, storage, vault",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
-    "s2s": "accounts, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, outcomes, payment, sandbox, "
-    "storage, tokenizer, tokens",
+    "s2s": "accounts, authentication, authenticator, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, "
+    "outcomes, payment, sandbox, storage, tokenizer, tokens",
     "app": "accounts, acquirers, authenticator, billing, checkout, clock, config, edge, flex, gateway, health, ids, "
     "jobs, known_answers, limits, log, metrics, moving, networks, payment, risk, rotation, s2s, searches, storage, "
     "tms, tokenizer, transients, vault, webhooks",

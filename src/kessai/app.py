@@ -28,7 +28,7 @@ from kessai.edge.proving import Proving
 from kessai.flex.service import FlexService
 from kessai.gateway import Gateway
 from kessai.health import Health
-from kessai.ids import Ids
+from kessai.ids import Source
 from kessai.jobs import recurring
 from kessai.jobs.indexing import Indexer
 from kessai.jobs.recurring import Biller
@@ -41,6 +41,7 @@ from kessai.networks import Networks
 from kessai.payment.merchant import Merchant
 from kessai.risk.service import Risk
 from kessai.rotation import Rotation
+from kessai.s2s.cardholders import WIRE, Cardholders
 from kessai.s2s.cards import Cards as StoredCards
 from kessai.s2s.paying import Paying as Purchasing
 from kessai.s2s.risks import Risks
@@ -112,6 +113,7 @@ class House:
     webhooks: WebhookService
     registry: Registry
     notifier: Notifier
+    purchasing: Purchasing
     clock: Callable[[], datetime]
     url: str = ""
     """Where requests are taken; empty while nothing is served."""
@@ -160,14 +162,10 @@ class House:
 
     def _server_to_server(self, limits: Limits) -> ServerToServer:
         cards = StoredCards(self.tokenizer)
-        fingerprint = self.gateway.vault.fingerprint
-        paying = Purchasing(
-            self.gateway, cards, Risks(self.database, self.gateway.new_id, fingerprint), self.registry.may_name
-        )
         return ServerToServer(
             self.accounts,
-            paying,
-            Subscribing(self.billing.biller, self.tokenizer, cards, paying),
+            self.purchasing,
+            Subscribing(self.billing.biller, self.tokenizer, cards, self.purchasing),
             limits=limits,
             metrics=self.metrics,
             refuses_new=self.health.refuses_new_payments,
@@ -356,6 +354,14 @@ async def _furnish(
         await authenticator.tend(merchant)
 
     worker.tend = tend
+    purchasing = Purchasing(
+        gateway,
+        StoredCards(tokenizer),
+        Risks(database, source.next, ring.fingerprint),
+        Cardholders(authenticator, source.next, clock, settings.public_url),
+        registry.may_name,
+    )
+    authenticator.continuations[WIRE] = purchasing.go_on
     return House(
         folder=folder,
         settings=settings,
@@ -372,37 +378,12 @@ async def _furnish(
         webhooks=WebhookService(gateway, registry, sender, refuses_new=health.refuses_new_payments),
         registry=registry,
         notifier=notifier,
+        purchasing=purchasing,
         worker=worker,
         health=health,
         metrics=metrics,
         clock=clock,
     )
-
-
-class Source:
-    """Ids under the node number of this process.
-
-    While its lease has ended nothing may be begun; what follows from what was begun still gets ids: the number is
-    nobody else's for minutes.
-    """
-
-    __slots__ = ("_ids", "_last", "_seat")
-
-    def __init__(self, seat: Seat, newest: int) -> None:
-        self._seat = seat
-        self._last = newest
-        self._ids = Ids(seat.node, newest)
-
-    def next(self) -> int:
-        self._last = self._ids.next()
-        return self._last
-
-    def may_begin(self) -> bool:
-        """Whether the number is this process's: its siblings count on it until then."""
-        return self._seat.is_held
-
-    def move(self) -> None:
-        self._ids = Ids(self._seat.node, self._last)
 
 
 async def _load(accounts: Accounts, clock: Callable[[], datetime]) -> None:

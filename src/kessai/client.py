@@ -245,6 +245,9 @@ class Options(TypedDict, total=False):
     reference: str
     customer_ip: str
     return_url: Mapping[str, str]
+    """`success_url` and `decline_url` where the payer may be sent away; `webhook_url`, `cancel_url`."""
+    browser_info: Mapping[str, object]
+    """Of the payer's browser, for 3-D Secure: `acceptHeader`, `userAgent`, `screenWidth` and so on."""
     japan_payment_options: Mapping[str, object]
 
 
@@ -323,6 +326,14 @@ class PaymentOptions:
         """Hold an amount."""
         return self._pay("authorization", amount, currency, address, more)
 
+    def payment_v2(self, amount: str, currency: str, address: Address, **more: Unpack[Options]) -> Result:
+        """The same with 3-D Secure: where the result has a `redirect_url`, send the payer there."""
+        return self._pay("paymentv2", amount, currency, address, more)
+
+    def authorization_v2(self, amount: str, currency: str, address: Address, **more: Unpack[Options]) -> Result:
+        """Hold an amount, with 3-D Secure: where the result has a `redirect_url`, send the payer there."""
+        return self._pay("authorizationv2", amount, currency, address, more)
+
     def capture(self, transaction_id: str, amount: str | int, notes: str = "") -> Result:
         """Capture an authorization, all of it or a part: the rest is released."""
         return self._follow("capture", transaction_id, {"amount": amount, "notes": notes})
@@ -398,6 +409,8 @@ class PaymentOptions:
             document["customer_ip"] = more["customer_ip"]
         if "return_url" in more:
             document["return_url"] = dict(more["return_url"])
+        if "browser_info" in more:
+            document["browser_info"] = dict(more["browser_info"])
         return self.call("POST", f"/{path}", document | dict(also or {}))
 
     def _follow(self, path: str, transaction_id: str, more: Mapping[str, object]) -> Result:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 EPOCH_MS: Final = 10**12
 COUNTERS: Final = 10_000
@@ -107,3 +107,38 @@ class Ids:
                 self._ms += 1
                 self._counter = 0
         return join(Parts(self._ms, self._counter, self._node))
+
+
+class Seat(Protocol):
+    """Whose number a process uses for a while."""
+
+    node: int
+
+    @property
+    def is_held(self) -> bool: ...
+
+
+class Source:
+    """Ids under the node number of this process.
+
+    While its lease has ended nothing may be begun; what follows from what was begun still gets ids: the number is
+    nobody else's for minutes.
+    """
+
+    __slots__ = ("_ids", "_last", "_seat")
+
+    def __init__(self, seat: Seat, newest: int) -> None:
+        self._seat = seat
+        self._last = newest
+        self._ids = Ids(seat.node, newest)
+
+    def next(self) -> int:
+        self._last = self._ids.next()
+        return self._last
+
+    def may_begin(self) -> bool:
+        """Whether the number is this process's: its siblings count on it until then."""
+        return self._seat.is_held
+
+    def move(self) -> None:
+        self._ids = Ids(self._seat.node, self._last)

@@ -20,6 +20,8 @@ from kessai.webhooks import tries
 from kessai.webhooks.tries import TRIED_FOR, backed_off
 from tests.acceptance.client import Json, Service, amount_of
 from tests.acceptance.options import CARD, HOME, Shop, paid, shop_of
+from tests.threeds import shop as threeds
+from tests.threeds import test_paymentoptions as challenges
 from tests.webhooks import shop as other_wire
 from tests.webhooks.receiver import FAILED, OK, Receiver, Request, receiving
 
@@ -423,3 +425,27 @@ def test_the_typed_client_asks_to_be_told(shop: Shop, receiver: Receiver) -> Non
     (request,) = told(receiver, 1)
     assert request.json["transaction_details"]["id"] == paid(made).id
     assert request.json["return_url_details"] == {"webhook_url": receiver.url}
+
+
+@pytest.mark.parametrize(("code", "success"), [(threeds.RIGHT, True), (threeds.WRONG, False)])
+def test_a_payment_that_waited_for_its_payer_is_told_when_it_is_made(
+    shop: Shop, receiver: Receiver, code: str, success: bool
+) -> None:
+    """Cases 43 and 44: exactly one notification; none while the payer is away, who need not come back to the shop."""
+    result = pay(shop, receiver, "paymentv2", card__number=threeds.CHALLENGE)
+    page = challenges.opened(shop, challenges.sent_away(result))
+    assert receiver.seen == []
+    for _ in range(3):  # a wrong code may be given again
+        page = challenges.answered(shop, page, code)
+        if page.answer.status_code == 303:
+            break
+    place = "ok" if success else "ng"
+    assert challenges.ends_at(page).startswith(f"https://shop.example/{place}")
+    (request,) = told(receiver, 1)
+    found = request.json
+    assert (found["success"], found["transaction_type"]) == (success, "CAPTURE")
+    assert (found["gateway_response"]["code"] == "INFO0000") is success
+    assert found["transaction_details"]["merchant_txn_ref"] == "order-1"
+    status = shop.client.status(found["transaction_details"]["id"])
+    assert (status.success, status.document["transaction_type"]) == (success, "CAPTURE")
+    until(lambda: listed(shop, "delivered"), lambda lines: len(lines) == 1)

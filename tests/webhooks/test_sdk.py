@@ -53,7 +53,7 @@ def test_the_official_client_is_understood_and_understands(
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr

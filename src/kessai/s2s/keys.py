@@ -43,3 +43,9 @@ def claims_of(call: Call, new_id: int, fingerprint: Fingerprint) -> tuple[Claim,
     scope = "POST " + call.request.path.rpartition(SERVICE[0])[2].rstrip("/")
     since = ids.first_of(ids.made_at(new_id) - KEYS_KEPT)
     return (claim_of(scope, shown(sent), request=bound_to(call.merchant.id, _canonical(document)), since=since),)
+
+
+def named(identifier: int) -> Claim:
+    """The claim to an id that was given before there was a transaction."""
+    since = ids.first_of(ids.made_at(identifier) - KEYS_KEPT)
+    return claim_of("paymentoptions redirect", str(identifier), since=since)

@@ -9,14 +9,16 @@ from msgspec.structs import replace
 
 from kessai import ids
 from kessai import log as logging
+from kessai.authentication import obligation
+from kessai.authenticator import Ended
 from kessai.dialects.paymentoptions import answers, codes, identifiers, messages, particulars
 from kessai.dialects.paymentoptions.codes import Said
-from kessai.dialects.paymentoptions.messages import Following, Order, Problem
+from kessai.dialects.paymentoptions.messages import Following, Problem
 from kessai.dialects.paymentoptions.particulars import Own
 from kessai.edge import REPLAYED
-from kessai.gateway import Circumstances, Gateway
+from kessai.gateway import Busy, Circumstances, Gateway
 from kessai.log import log
-from kessai.outcomes import Attached, Encode
+from kessai.outcomes import Attached, Encode, OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.capture import Capture
 from kessai.payment.lifecycle import Command, Declined, Operation, Payment, Refusal, Status, Transaction
@@ -27,8 +29,10 @@ from kessai.payment.reverse import Reverse
 from kessai.payment.risk import Rule
 from kessai.payment.void import Void
 from kessai.s2s.call import Call, Made, Told
-from kessai.s2s.cards import Cards, Paid
-from kessai.s2s.keys import claims_of
+from kessai.s2s.cardholders import Cardholders
+from kessai.s2s.cards import Cards
+from kessai.s2s.keys import claims_of, named
+from kessai.s2s.payer import Payer
 from kessai.s2s.risks import Risks
 from kessai.sandbox import HEADER, NoSuchScenario, scenario
 from kessai.storage.payments import Answer, Claim, Found
@@ -36,30 +40,23 @@ from kessai.storage.payments import Answer, Claim, Found
 FLAGS: Final = frozenset({"ignore-avs", "ignore-cvn", "no-partial"})
 """This wire knows no review and no partial approval."""
 MayName = Callable[[Merchant, str], bool]
+LAPSED: Final = "04"
+"""Of a challenge whose time has passed (`challengeCancelCode` of EMV 3DS)."""
 NO_SCENARIO: Final = Said("VAL0006", 30, "There is no such scenario for this operation.", 400)
-
-
-class Payer(Struct, frozen=True, kw_only=True):
-    """A payment that is about to be made: what was asked, and what pays."""
-
-    merchant: Merchant
-    order: Order
-    paid: Paid
-    own: Own
-    captures: bool
-    claims: tuple[Claim, ...] = ()
-    """Of its idempotency key."""
 
 
 class Paying:
     """What answers requests about payments."""
 
-    def __init__(self, gateway: Gateway, cards: Cards, risks: Risks, may_name: MayName) -> None:
+    def __init__(
+        self, gateway: Gateway, cards: Cards, risks: Risks, cardholders: Cardholders, may_name: MayName
+    ) -> None:
         """`may_name`: whether a merchant may be told of things at a URL."""
         self._gateway = gateway
         self._may_name = may_name
         self._cards = cards
         self._risks = risks
+        self._cardholders = cardholders
 
     # ---- a new payment
 
@@ -73,15 +70,17 @@ class Paying:
         payer = await self.payer(call, captures=captures)
         if isinstance(payer, Said):
             return payer
-        payer = replace(payer, claims=claims)
-        if authenticates:
-            redirect = await self.challenged(call, payer)
-            if redirect is not None:
-                return redirect
         wanted = scenario(merchant, _operation(captures=captures), call.request.header(HEADER))
         if isinstance(wanted, NoSuchScenario):
             return NO_SCENARIO
-        return await self.perform(payer, barred=await self.barred(payer), scenario=wanted)
+        payer = replace(payer, claims=claims, scenario=wanted)
+        barred = await self.barred(payer)
+        if authenticates and barred is None:
+            asked = await self._cardholders.ask(call, payer, _command(payer, None))
+            if not isinstance(asked, Payer):
+                return asked
+            payer = asked
+        return await self.perform(payer, barred=barred)
 
     async def barred(self, payer: Payer, *, subscribes: bool = False) -> Declined | None:
         """The decline of the first risk rule that a payment breaks."""
@@ -116,30 +115,10 @@ class Paying:
         )
         return Payer(merchant=merchant, order=order, paid=paid, own=own, captures=captures)
 
-    async def challenged(self, _call: Call, _payer: Payer) -> Made | None:
-        """The answer that sends the payer to be authenticated (3-D Secure); None where the payment goes on at once.
-
-        `paymentv2` and `authorizationv2` come through here, with everything that the payment needs later (`payer`,
-        which `perform` takes). For now nobody is sent anywhere.
-        """
-        return None
-
-    async def perform(self, payer: Payer, *, barred: Declined | None = None, scenario: str | None = None) -> Told:
+    async def perform(self, payer: Payer, *, barred: Declined | None = None) -> Told:
         """Take a payment down the one road."""
         merchant, order, own, card = payer.merchant, payer.order, payer.own, payer.paid.card
-        expiry = card.expiry
-        shown = (f"{expiry.month:02d}", f"{expiry.year:04d}") if expiry is not None else ("", "")
-        command = Authorize(
-            amount=order.amount,
-            card=card,
-            capture=payer.captures,
-            option=order.option,
-            reference=order.reference,
-            flags=FLAGS | {"cvn-sent"} if card.security_code is not None else FLAGS,
-            particulars=particulars.kept(order, own, shown),
-            warnings=order.warnings,
-            barred=barred,
-        )
+        command, used = _command(payer, barred), payer.used
         digits = card.pan.digits
         named = own.token if merchant.terms.paymentoptions.token_in_answer else ""
 
@@ -157,13 +136,35 @@ class Paying:
 
         stores = order.stores and order.card is not None
         circumstances = Circumstances(
-            correlation=logging.correlation.get() or "",
-            scenario=scenario,
-            claims=payer.claims,
+            correlation=payer.correlation or logging.correlation.get() or "",
+            scenario=payer.scenario,
+            proof=used.proof if used is not None else None,
+            claims=payer.claims if used is None else (used.claim, *payer.named, *payer.claims),
             attach=attach if stores else None,
         )
         answer = await self._gateway.perform(merchant, command, circumstances, encoded(named))
         return codes.REFUSALS[answer] if isinstance(answer, Refusal) else _made(answer)
+
+    # ---- a payment that waited for its payer
+
+    async def go_on(self, ended: Ended) -> bool | None:
+        """Make the payment whose challenge has ended; whether it was made. None: ask again later."""
+        payer = self._cardholders.payer_of(ended)
+        if ended.usable.authentication.cancel == LAPSED:
+            # Its request may have been repeated with the same key, and the repeat's payer have come back: that counts.
+            told = await self._told(ended.merchant, payer.claims)
+            if told is codes.IN_PROGRESS:
+                return None
+            if isinstance(told, Made):
+                return answers.is_success(told.body)
+            payer = replace(payer, claims=())
+        try:
+            told = await self.perform(payer)
+        except (Busy, OutcomeUnknown):
+            return None
+        if told is codes.IN_PROGRESS:
+            return None
+        return isinstance(told, Made) and answers.is_success(told.body)
 
     def _claims(self, call: Call) -> tuple[Claim, ...] | Said:
         return claims_of(call, self._gateway.new_id(), self._gateway.vault.fingerprint)
@@ -263,10 +264,10 @@ class Paying:
         return told
 
     async def status(self, call: Call) -> Told:
-        identifier = identifiers.read(call.identifier)
-        found = await self._load(call.merchant, identifier)
-        if found is None or identifier is None:
+        loaded = await self._load(call.merchant, call.identifier)
+        if loaded is None:
             return codes.NOT_FOUND
+        found, identifier = loaded
         transaction = found.payment.find(identifier)
         assert transaction is not None, "a payment was found by a transaction that is not in it"
         digits = self._digits(call.merchant, found)
@@ -275,8 +276,17 @@ class Paying:
 
     # ---- parts
 
-    async def _load(self, merchant: Merchant, identifier: int | None) -> Found | None:
-        return await self._gateway.payments.load(merchant.id, identifier) if identifier is not None else None
+    async def _load(self, merchant: Merchant, shown: str) -> tuple[Found, int] | None:
+        """The payment of a transaction by its printed id, with that id."""
+        identifier = identifiers.read(shown)
+        if identifier is None:
+            return None
+        found = await self._gateway.payments.load(merchant.id, identifier)
+        if found is None and merchant.terms.paymentoptions.transaction_id_in_redirect:
+            told = await self._gateway.told(merchant, (named(identifier),))
+            identifier = identifiers.read(answers.id_in(told.body)) if isinstance(told, Answer) else None
+            found = await self._gateway.payments.load(merchant.id, identifier) if identifier is not None else None
+        return (found, identifier) if found is not None and identifier is not None else None
 
     async def _following(self, call: Call, operation: Operation) -> "Follow | Told":
         """A request that names a transaction, read, with its payment."""
@@ -292,10 +302,10 @@ class Paying:
         wanted = scenario(call.merchant, operation, call.request.header(HEADER))
         if isinstance(wanted, NoSuchScenario):
             return NO_SCENARIO
-        identifier = identifiers.read(asked.transaction_id)
-        found = await self._load(call.merchant, identifier)
-        if found is None or identifier is None:
+        loaded = await self._load(call.merchant, asked.transaction_id)
+        if loaded is None:
             return codes.NOT_FOUND
+        found, identifier = loaded
         target = found.payment.find(identifier)
         assert target is not None, "a payment was found by a transaction that is not in it"
         amount = None
@@ -361,6 +371,32 @@ class Follow(Struct, frozen=True, kw_only=True):
 
 def _made(answer: Answer) -> Made:
     return Made(answer.status, answer.body, {REPLAYED: "true"} if answer.is_replay else {})
+
+
+def _command(payer: Payer, barred: Declined | None) -> Authorize:
+    order, card, used = payer.order, payer.paid.card, payer.used
+    expiry = card.expiry
+    shown = (f"{expiry.month:02d}", f"{expiry.year:04d}") if expiry is not None else ("", "")
+    flags = FLAGS | {"cvn-sent"} if card.security_code is not None else FLAGS
+    if used is not None:
+        flags |= used.flags
+    elif obligation.is_missing(payer.merchant, _BARE):
+        flags |= {"authentication-missing"}
+    return Authorize(
+        amount=order.amount,
+        card=card,
+        capture=payer.captures,
+        option=order.option,
+        reference=order.reference,
+        flags=flags,
+        particulars=particulars.kept(order, payer.own, shown),
+        warnings=order.warnings,
+        barred=barred,
+    )
+
+
+_BARE: Final = obligation.Order()
+"""This wire cannot say that a payment is exempt."""
 
 
 def _operation(*, captures: bool) -> Operation:

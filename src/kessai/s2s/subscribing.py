@@ -22,7 +22,8 @@ from kessai.payment.plan import Billing, Obstacle
 from kessai.payment.subscription import Charge, State, Subscription, activate, cancel, suspend, verified
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Cards
-from kessai.s2s.paying import FLAGS, Payer, Paying
+from kessai.s2s.payer import Payer
+from kessai.s2s.paying import FLAGS, Paying
 from kessai.storage.database import DatabaseError
 from kessai.storage.payments import Answer
 from kessai.storage.subscriptions import WANTED, AddSubscription, ChangeSubscription

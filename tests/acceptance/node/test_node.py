@@ -80,7 +80,7 @@ def played(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Json:
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr

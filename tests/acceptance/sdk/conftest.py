@@ -38,7 +38,7 @@ DRIVE: Final = Path(__file__).with_name("drive.py")
 PERSONALITIES: Final = ("sandbox", "vpc", "smcc")
 DAY: Final = ("lifecycle", "searches", "increments", "timeouts", "japan", "failures")
 PASSWORD: Final = "correct horse"
-PLAY_S: Final = 60.0
+PLAY_S: Final = 110.0
 """How long one process of the client may take."""
 
 

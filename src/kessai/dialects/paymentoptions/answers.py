@@ -157,6 +157,17 @@ def is_one(body: bytes) -> bool:
     return body.startswith(b'{"success":')
 
 
+def is_success(body: bytes) -> bool:
+    """Whether an answer of this wire says that what was asked was done."""
+    return body.startswith(b'{"success":true')
+
+
+def id_in(body: bytes) -> str:
+    """The transaction that an answer is about; empty where it is about none."""
+    found: dict[str, dict[str, object]] = msgspec.json.decode(body)
+    return str(found.get("transaction_details", {}).get("id", ""))
+
+
 # ---- parts
 
 
