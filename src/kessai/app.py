@@ -332,7 +332,7 @@ async def _furnish(
     worker.beside += (notifier,)
     worker.charge = charge
     networks = Networks(tokenizer)
-    second = second_wire(gateway, tokenizer, authenticator, biller, merchant_of, settings.public_url)
+    second = second_wire(gateway, tokenizer, authenticator, biller, merchant_of, registry.may_name, settings.public_url)
 
     async def tend(merchant: Merchant) -> None:
         await networks.tend(merchant)

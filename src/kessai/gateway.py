@@ -59,6 +59,8 @@ from kessai.vault import Spent, Vault
 MOST_RACES: Final = 32
 """How often a command that loses commit 1 starts again before it is told to come back later."""
 
+TOLD_AT: Final = b'"webhook_url":'
+"""In the particulars of a payment whose outcomes are told at a URL of its own."""
 Instrument = Card | BankAccount
 """What pays, or is paid."""
 _BY_CARD: Final = (authorize.Authorize, credit.Credit)
@@ -378,7 +380,7 @@ class Gateway:
             merchant_id=merchant.id,
             transaction=done,
             entries=lines,
-            jobs=self._jobs(merchant, done, circumstances.scenario),
+            jobs=self._jobs(merchant, after, done, circumstances.scenario),
         )
         attach = circumstances.attach
         if attach is not None and done.status is Status.APPROVED:
@@ -396,11 +398,13 @@ class Gateway:
         unknown = replace(transaction, status=Status.UNKNOWN, reason=Reason.TIMEOUT, concluded_at=done.concluded_at)
         return encode(payment.with_transaction(unknown), unknown)
 
-    def _jobs(self, merchant: Merchant, done: Transaction, scenario: str | None = None) -> tuple[Job, ...]:
+    def _jobs(
+        self, merchant: Merchant, payment: Payment, done: Transaction, scenario: str | None = None
+    ) -> tuple[Job, ...]:
         """What is still to do for an outcome: to find it out, or to tell somebody of it."""
         if cleans_up(done) is not None:
             kind = CLEAN_UP
-        elif merchant.id in self.notified:
+        elif merchant.id in self.notified or TOLD_AT in payment.root.particulars:
             kind = notice_of(scenario)
         else:
             return ()
@@ -452,7 +456,7 @@ class Gateway:
         else:
             done = conclude(transaction, outcome, now, frozenset())
         after = payment.with_transaction(done)
-        jobs = self._jobs(merchant, done)
+        jobs = self._jobs(merchant, after, done)
         write = SettleUnknown(
             merchant_id=merchant.id, payment=payment, transaction=done, entries=entries(after, done), jobs=jobs
         )

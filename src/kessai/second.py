@@ -53,13 +53,15 @@ def second_wire(
     authenticator: Authenticator,
     biller: Biller,
     merchant_of: Callable[[str], Merchant | None],
+    may_name: Callable[[Merchant, str], bool],
     public_url: str,
 ) -> SecondWire:
-    """`public_url`: where browsers find this gateway; empty: where a request found it."""
+    """`may_name`: whether notifications of a merchant may go to a URL. `public_url`: where browsers find this gateway;
+    empty: where a request found it."""
     cards = Cards(tokenizer)
     risks = Risks(gateway.database, gateway.new_id, gateway.vault.fingerprint)
     cardholders = Cardholders(authenticator, gateway.new_id, gateway.clock, public_url)
-    paying = Paying(gateway, cards, risks, cardholders)
+    paying = Paying(gateway, cards, risks, cardholders, may_name)
     authenticator.continuations[WIRE] = paying.go_on
     return SecondWire(
         gateway=gateway,

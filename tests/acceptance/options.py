@@ -50,7 +50,6 @@ class Shop:
             "merchant_txn_ref": "order-1",
             "customer_ip": "192.0.2.10",
             "return_url": {
-                "webhook_url": "https://shop.example/hook",
                 "success_url": "https://shop.example/ok",
                 "decline_url": "https://shop.example/ng",
             },

@@ -98,11 +98,12 @@ def test_two_links_have_nothing_in_common(shop: Shop) -> None:
         ({"return_url__decline_url": "data:text/html,x"}, "return_url.decline_url"),
         ({"return_url__cancel_url": "https://shop.example/a b"}, "return_url.cancel_url"),
         ({"return_url__webhook_url": "ftp://shop.example"}, "return_url.webhook_url"),
+        ({"return_url__webhook_url": "https://169.254.169.254/latest"}, "return_url.webhook_url"),
         ({"return_url__success_url": "https://shop.example/" + "x" * 250}, "return_url.success_url"),
     ],
 )
 def test_what_is_wrong_is_named(shop: Shop, changes: dict[str, object], member: str) -> None:
-    """A-82, and the limits of the documents."""
+    """A-72, A-82, and the limits of the documents."""
     result = shop.post(LINK, asking(shop, **changes))
     assert (result.status, result.success) == (400, False)
     assert f"`{member}`" in result.message

@@ -5,16 +5,17 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kessai import admin
+from kessai import admin, client
 from tests import postgres
 from tests.acceptance.client import Service
+from tests.acceptance.options import CARD, HOME
 from tests.commands import Gateway, gateway, in_turn, payment
 from tests.conftest import ENGINES
 from tests.webhooks.receiver import OK, Receiver, Request, receiving
@@ -70,6 +71,55 @@ def test_a_gateway_that_is_killed_before_it_delivers(name: str, tmp_path: Path) 
     assert len(traces) == 16
     assert all(traces.get(told_of(each), each.trace) == each.trace for each in told)
     assert len({each.trace for each in told}) == 40
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_payments_with_urls_of_their_own_are_told_after_a_kill(name: str, tmp_path: Path) -> None:
+    """Their notices are of the outcome's commit too; a payment's steps come in order; the operator sees them all."""
+    database = postgres.fresh() if name == "postgresql" else ""
+    is_silent = True
+
+    def answer(_request: Request) -> bytes:
+        while is_silent:
+            time.sleep(0.01)
+        return OK
+
+    with receiving(answer) as receiver:
+        with gateway(tmp_path, settings=settings(receiver, database), ends=-signal.SIGKILL) as till:
+            keys = client.bearer(tmp_path, MERCHANT, database or None)
+            with client.connect(till.ready["url"]) as connection:
+                shop = client.PaymentOptions(connection, MERCHANT, **keys)
+                url = {"webhook_url": receiver.url}
+                made: list[tuple[str, str]] = []
+                for _ in range(12):
+                    sold = shop.payment("1000", "JPY", HOME, card=CARD, return_url=url)
+                    made.append((sold.id, shop.refund(sold.id, 100).id))
+            assert all(map(all, made))
+            until(lambda: len(receiver.seen) >= 12)
+            till.process.kill()
+            till.process.wait()
+        before = list(receiver.seen)
+        is_silent = False
+        with gateway(tmp_path, settings=settings(receiver, database)) as till:
+            until(lambda: {own(each)[0] for each in receiver.seen} >= {each for pair in made for each in pair})
+            arguments = {"merchant": MERCHANT, "state": "delivered"}
+            until(lambda: len(admin.order(tmp_path, "webhook list", database=database or None, **arguments)) == 24)
+    assert {own(each)[0] for each in before} <= {sold for sold, _ in made}, "a refund waits for its payment"
+    first_seen = list(dict.fromkeys(own(each)[0] for each in receiver.seen))
+    assert all(first_seen.index(sold) < first_seen.index(back) for sold, back in made)
+    assert len(set(map(own, receiver.seen))) == 24, "each has one id, however often it was sent"
+
+
+def own(request: Request) -> tuple[str, str]:
+    """A notification of the PaymentOptions wire: the transaction that it is about, and its own id."""
+    return str(request.json["transaction_details"]["id"]), request.headers["kessai-event-id"]
+
+
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_courier_that_is_killed(service: Service, shop: Shop, receiver: Receiver) -> None:

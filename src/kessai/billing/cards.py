@@ -35,7 +35,7 @@ def card_of(tokenizer: Tokenizer) -> CardOf:
 
 
 def _particulars(subscription: Subscription, charge: Charge | None) -> bytes:
-    return msgspec.json.encode(documents.members_of(subscription, charge))
+    return msgspec.json.encode({**documents.members_of(subscription, charge), **subscription.kept})
 
 
 def _answer(payment: Payment, transaction: Transaction) -> Answer:

@@ -104,19 +104,6 @@ class Met(Struct, frozen=True, kw_only=True):
         return urls.get("decline_url", "")
 
 
-class Ended(Struct, frozen=True, kw_only=True):
-    """A link whose payment has ended."""
-
-    merchant: Merchant
-    asked: Asked
-    link: str
-    """Its id, as its merchant was told it."""
-    state: State
-    answer: Answer | None
-    """What the wire says of the payment, with its stored payment method where one was made; None where its outcome is
-    not known."""
-
-
 class Wrong(Struct, frozen=True):
     """What a payer typed is no payment: the field (empty: the card cannot be used here)."""
 
@@ -166,6 +153,9 @@ class Links:
         asked = hosted.asked(call.document, merchant)
         if isinstance(asked, Problem):
             return messages.message_of(asked)
+        told_at = asked.return_url.get("webhook_url")
+        if told_at and not self._paying.may_name(merchant, told_at):
+            return messages.message_of(Problem(codes.INVALID, "return_url.webhook_url"))
         code = "".join(secrets.choice(_LETTERS) for _ in range(CODE_LETTERS))
         row = self._gateway.new_id()
         await self._gateway.database.write(
@@ -293,33 +283,20 @@ class Links:
         """Write what became of a try."""
         tries = met.kept.tries
         if isinstance(told, Refusal) or told.status == 504:
-            await self._end(met, State.UNCLEAR, tries, told)
+            await self._end(met, State.UNCLEAR, tries)
             return
         document = msgspec.json.decode(told.body, type=dict[str, Any])
         if document.get("success") is True:
             identifier = identifiers.read(str(document["transaction_details"]["id"]))
-            await self._end(met, State.PAID, tries, told, identifier)
+            await self._end(met, State.PAID, tries, identifier)
         elif tries + 1 < MOST_TRIES:
             await self._change(met, State.OPEN, tries + 1)
         else:
-            await self._end(met, State.DECLINED, tries + 1, told)
+            await self._end(met, State.DECLINED, tries + 1)
 
-    async def _end(
-        self, met: Met, state: State, tries: int, told: Answer | Refusal, payment_id: int | None = None
-    ) -> None:
+    async def _end(self, met: Met, state: State, tries: int, payment_id: int | None = None) -> None:
         if await self._change(met, state, tries, payment_id):
-            answer = told if isinstance(told, Answer) else None
-            link = identifiers.show(met.kept.id, KIND)
-            await self.payment_of_link_ended(
-                Ended(merchant=met.merchant, asked=met.asked, link=link, state=state, answer=answer)
-            )
-
-    async def payment_of_link_ended(self, ended: Ended) -> None:
-        """The one place where it is known that the payment of a link has ended, and how; called once for a link.
-
-        Whoever tells merchants of it (`ended.asked.return_url["webhook_url"]`) begins here.
-        """
-        log("link.ended", merchant=ended.merchant.id, link=ended.link, status=ended.state.value)
+            log("link.ended", merchant=met.merchant.id, link=identifiers.show(met.kept.id, KIND), status=state.value)
 
     async def _change(self, met: Met, state: State, tries: int, payment_id: int | None = None) -> bool:
         kept = met.kept

@@ -123,6 +123,8 @@ class Subscription(Struct, frozen=True, kw_only=True):
     trial_unit: str = ""
     """Unit of the time before its first payment, in the wire's word; empty: there was none."""
     trial_length: int = 0
+    kept: Mapping[str, object] = {}
+    """Members that its wire keeps with each of its payments."""
     version: int = 0
 
 

@@ -1,5 +1,6 @@
 """Payments of the PaymentOptions wire: from what a request asks to a command of the gateway, and back to its answer."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -38,6 +39,7 @@ from kessai.storage.payments import Answer, Claim, Found
 
 FLAGS: Final = frozenset({"ignore-avs", "ignore-cvn", "no-partial"})
 """This wire knows no review and no partial approval."""
+MayName = Callable[[Merchant, str], bool]
 LAPSED: Final = "04"
 """Of a challenge whose time has passed (`challengeCancelCode` of EMV 3DS)."""
 NO_SCENARIO: Final = Said("VAL0006", 30, "There is no such scenario for this operation.", 400)
@@ -46,8 +48,12 @@ NO_SCENARIO: Final = Said("VAL0006", 30, "There is no such scenario for this ope
 class Paying:
     """What answers requests about payments."""
 
-    def __init__(self, gateway: Gateway, cards: Cards, risks: Risks, cardholders: Cardholders) -> None:
+    def __init__(
+        self, gateway: Gateway, cards: Cards, risks: Risks, cardholders: Cardholders, may_name: MayName
+    ) -> None:
+        """`may_name`: whether a merchant may be told of things at a URL."""
         self._gateway = gateway
+        self.may_name = may_name
         self._cards = cards
         self._risks = risks
         self._cardholders = cardholders
@@ -94,6 +100,9 @@ class Paying:
             return messages.message_of(order)
         if order.merchant_id != merchant.id:
             return codes.UNAUTHORIZED
+        told_at = order.return_url.get("webhook_url")
+        if told_at and not self.may_name(merchant, told_at):
+            return messages.message_of(Problem(codes.INVALID, "return_url.webhook_url"))
         paid = await self._cards.paid(merchant, order)
         if paid is None:
             return codes.NO_TOKEN
@@ -159,15 +168,7 @@ class Paying:
             return None
         if told is codes.IN_PROGRESS:
             return None
-        await self.concluded(ended, told)
         return isinstance(told, Made) and answers.is_success(told.body)
-
-    async def concluded(self, ended: Ended, told: Told) -> None:
-        """A payment that waited has ended: the place to queue the notification of its merchant (`webhook_url`).
-
-        Called before the payer is sent on, for whatever became of the payment; after a crash once more with the same
-        `told`, which then says that it is a replay.
-        """
 
     def _claims(self, call: Call) -> tuple[Claim, ...] | Said:
         return claims_of(call, self._gateway.new_id(), self._gateway.vault.fingerprint)

@@ -110,6 +110,7 @@ class Subscribing:
             description=wanted.description,
             trial_unit=documents.WORDS[wanted.trial] if wanted.trial is not None else "",
             trial_length=wanted.trial_length,
+            kept=particulars.kept_of_each(payer.own),
         )
         for _ in range(MOST_RACES):
             number = await self._rows.highest_subscription_number(merchant.id) + 1

@@ -11,7 +11,7 @@ with a process is at most the knowledge that something arrived: it is sent again
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from time import thread_time
@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from kessai import ids
 from kessai.dialects.cybersource import notifications as cybersource
 from kessai.dialects.paymentoptions import notifications as paymentoptions
+from kessai.dialects.paymentoptions.answers import is_one
 from kessai.gateway import Gateway
 from kessai.log import log
 from kessai.payment.lifecycle import Payment, Transaction
@@ -86,8 +87,6 @@ KEPT: Final = {DELIVERED: timedelta(days=7), PARKED: timedelta(days=30)}
 LISTENS: Final = timedelta(minutes=5)
 """How long a listener is there that does not ask."""
 
-Envelope = Callable[[Merchant, Payment, Transaction], bytes | None]
-
 
 @contextmanager
 def _troubles_of(merchant_id: str) -> Iterator[None]:
@@ -122,8 +121,8 @@ class Notifier:
         self._dirty: set[str] = set()
         self._awake = asyncio.Event()
         self._stopping = False
-        self.envelope: Envelope = lambda _merchant, _payment, _transaction: None
-        """What a merchant of the PaymentOptions wire would be answered now, where its answer told no outcome."""
+        self._met: set[str] = set()
+        """Merchants of which a notice was met: other processes may write more of them."""
 
     @property
     def courier(self) -> int | None:
@@ -155,7 +154,7 @@ class Notifier:
                 now_s = loop.time()
                 if now_s >= look_at:
                     look_at = now_s + LOOK_S
-                    self._dirty |= self._registry.notified | self._boxes.keys()
+                    self._dirty |= self._registry.notified | self._boxes.keys() | self._met
                     if now_s >= everybody_at:
                         everybody_at = now_s + EVERYBODY_S
                         self._dirty |= {merchant.id for merchant in self._merchants()}
@@ -209,6 +208,7 @@ class Notifier:
         if not await self._hold(merchant.id, box):
             return
         if notices:
+            self._met.add(merchant.id)
             box.telling = asyncio.create_task(self._tell_beside(merchant, box, notices))
         if has_pulse:
             self._pulse.feel(merchant)
@@ -305,11 +305,10 @@ class Notifier:
             trick=tricks.kept(notice.trick),
             holds=notice.trick != tricks.OUT_OF_ORDER,
         )
-        return_url = paymentoptions.return_url_of(payment.root.particulars)
-        if return_url:
-            yield from self._of_payment(merchant, payment, transaction, stored, return_url, blank)
-            return
-        answer = cybersource.answer_of(stored.status, stored.body) if stored is not None else None
+        told = stored.body if stored is not None and stored.status < 500 else None
+        yield from self._of_payment(merchant, payment, transaction, told, blank)
+        is_of_cybersource = stored is not None and not is_one(stored.body)
+        answer = cybersource.answer_of(stored.status, stored.body) if stored is not None and is_of_cybersource else None
         for event in cybersource.events_of(payment, transaction, answer):
             body = b""
             for endpoint in self._registry.endpoints(merchant.id):
@@ -322,23 +321,23 @@ class Notifier:
         merchant: Merchant,
         payment: Payment,
         transaction: Transaction,
-        stored: Answer | None,
-        return_url: Mapping[str, object],
+        told: bytes | None,
         blank: Delivery,
     ) -> Iterable[Delivery]:
-        """The one delivery to the URL that came with a payment."""
-        event = paymentoptions.event_of(transaction)
-        envelope = stored.body if stored is not None and stored.status < 500 else None
-        envelope = envelope or self.envelope(merchant, payment, transaction)
-        url = str(return_url.get("webhook_url"))
-        if event is None or envelope is None:
+        """The one delivery to the URL that came with a payment, where one came."""
+        return_url = paymentoptions.return_url_of(payment)
+        subject = paymentoptions.subject_of(payment, transaction) if return_url else None
+        event = paymentoptions.event_of(payment, subject) if subject is not None else None
+        if subject is None or event is None:
             return
+        url = return_url["webhook_url"]
         try:
             target = self._registry.target(merchant, url)
         except NotAllowed as error:
             log("webhook.refused", level="warning", merchant=merchant.id, reason=str(error))
             return
-        body = paymentoptions.body(envelope, return_url, transaction.reference)
+        envelope = paymentoptions.envelope_of(merchant, payment, subject, told if subject is transaction else None)
+        body = paymentoptions.body(envelope, return_url, payment.root.reference)
         yield replace(blank, id=self._gateway.new_id(), endpoint=target.origin, url=url, event=event, body=body)
 
     # ---- out

@@ -1,7 +1,7 @@
 """Webhooks in memory: where each merchant wants to be told of things, and the keys that sign it.
 
 Read again with the merchants and their keys, whenever any process has changed one. `notified` are the merchants whose
-outcomes leave a notice: a payment of any other costs nothing.
+outcomes all leave a notice; of any other merchant, those of payments that came with a URL of their own.
 """
 
 import base64
@@ -22,7 +22,7 @@ from kessai.payment.merchant import Merchant
 from kessai.storage.database import Database
 from kessai.storage.webhooks import AddWebhookKey, ChangeWebhook, Webhook, Webhooks
 from kessai.vault import Vault
-from kessai.webhooks.addresses import Target, read
+from kessai.webhooks.addresses import NotAllowed, Target, read
 
 CYBERSOURCE: Final = "cybersource"
 PAYMENTOPTIONS: Final = "paymentoptions"
@@ -103,8 +103,6 @@ class Registry:
         self._endpoints: dict[str, dict[str, Endpoint]] = {}
         self._keys: dict[str, dict[str, list[Key]]] = {}
         self.notified: set[str] = set()
-        self.names_its_own: Callable[[str], bool] = lambda _merchant_id: False
-        """Whether payments of a merchant come with URLs of their own: those of a wire that has them."""
 
     async def load(self) -> None:
         for merchant in self._merchants():
@@ -117,7 +115,7 @@ class Registry:
             secret = self._vault.open_secret(merchant_id, row.id, PLACE, row.sealed)
             keys.setdefault(row.wire, []).append(Key(row.id, secret, row.replaced_at, row.expires_at))
         self._endpoints[merchant_id], self._keys[merchant_id] = endpoints, keys
-        is_told = any(each.row.status in TOLD for each in endpoints.values()) or self.names_its_own(merchant_id)
+        is_told = any(each.row.status in TOLD for each in endpoints.values())
         (self.notified.add if is_told else self.notified.discard)(merchant_id)
 
     def endpoints(self, merchant_id: str) -> Iterable[Endpoint]:
@@ -129,6 +127,14 @@ class Registry:
     def target(self, merchant: Merchant, url: str) -> Target:
         """A URL that a merchant names. NotAllowed."""
         return read(url, declared=self._declared if merchant.is_test else frozenset(), own=self._own)
+
+    def may_name(self, merchant: Merchant, url: str) -> bool:
+        """Whether a merchant may be told of things at a URL."""
+        try:
+            self.target(merchant, url)
+        except NotAllowed:
+            return False
+        return True
 
     # ---- keys
 

@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
-from kessai.payment.lifecycle import Operation, Status, Transaction
+from kessai.dialects.paymentoptions import answers, particulars
+from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
+from kessai.payment.merchant import Merchant
 
 SIGNATURE: Final = "kessai-signature"
 EVENT_ID: Final = "kessai-event-id"
@@ -33,30 +36,61 @@ EVENTS: Final[Mapping[str, str]] = {
 _RETURNED: Final = (Operation.REFUND, Operation.CREDIT, Operation.VOID, Operation.REVERSAL)
 
 
-def event_of(transaction: Transaction) -> str | None:
-    """What an outcome is listed as; None for one that is not told (yet)."""
+def subject_of(payment: Payment, transaction: Transaction) -> Transaction | None:
+    """The transaction that an outcome is told of; None where that is nobody's business.
+
+    What the gateway does by itself is not told, but for one thing: that it has undone a payment whose outcome was
+    unknown, by which that has failed.
+    """
+    if "by-gateway" not in transaction.flags:
+        return transaction
+    is_undone = transaction.operation is Operation.REVERSAL and transaction.status is Status.APPROVED
+    if is_undone and payment.root.status is Status.UNKNOWN:
+        return replace(payment.root, status=Status.FAILED, approved=0)
+    return None
+
+
+def event_of(payment: Payment, transaction: Transaction) -> str | None:
+    """What an outcome is listed as; None for one that is not told (yet).
+
+    The release of what a capture has left of a hold is not told: it would look as if the order were cancelled.
+    """
     match transaction.status:
-        case Status.APPROVED if transaction.operation is not Operation.EXPIRE:
+        case Status.APPROVED if transaction.operation is Operation.EXPIRE:
+            return None
+        case Status.APPROVED if transaction.operation is Operation.REVERSAL and payment.followers(Operation.CAPTURE):
+            return None
+        case Status.APPROVED:
             return REFUNDED if transaction.operation in _RETURNED else COMPLETED
         case Status.DECLINED | Status.FAILED:
             return FAILED
     return None
 
 
-def return_url_of(particulars: bytes) -> Mapping[str, object]:
-    """`return_url` among what is kept of a payment's first request; empty where there is none."""
-    if b'"webhook_url"' not in particulars:
+def return_url_of(payment: Payment) -> Mapping[str, str]:
+    """`return_url` of a payment that is told of at a URL of its own; empty for any other."""
+    if b'"webhook_url"' not in payment.root.particulars:
         return {}
-    try:
-        kept = msgspec.json.decode(particulars, type=dict[str, object])
-    except msgspec.DecodeError:
-        return {}
-    found = kept.get("return_url")
-    return found if isinstance(found, dict) else {}
+    found = particulars.own_of(payment).return_url
+    return found if found.get("webhook_url") else {}
 
 
-def body(answer: bytes, return_url: Mapping[str, object], reference: str) -> bytes:
-    """What is sent, from the answer's envelope. ValueError where it is none."""
+def envelope_of(merchant: Merchant, payment: Payment, transaction: Transaction, stored: bytes | None) -> bytes:
+    """The answer to a request as this wire gives it; `stored`: as it was given, by either wire, where it was.
+
+    One that told no outcome, and one of the other wire, are made anew.
+    """
+    if stored is not None and answers.is_one(stored):
+        return stored
+    if transaction.id != payment.id:
+        return answers.operation_made(merchant, payment, transaction)
+    own = particulars.own_of(payment)
+    token = own.token if merchant.terms.paymentoptions.token_in_answer else ""
+    return answers.payment_made(merchant, payment, transaction, own, token=token)
+
+
+def body(answer: bytes, return_url: Mapping[str, str], reference: str) -> bytes:
+    """What is sent, from the answer's envelope."""
     envelope = msgspec.json.decode(answer, type=dict[str, object])
     told: dict[str, object] = {}
     for name, value in envelope.items():

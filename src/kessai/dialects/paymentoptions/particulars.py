@@ -73,6 +73,14 @@ def kept_of_following(reference: str, notes: str) -> bytes:
     return msgspec.json.encode(mask_pans(members)) if members else b""
 
 
+def kept_of_each(own: Own) -> dict[str, object]:
+    """What every payment of a subscription keeps of its first request, where it is told of at a URL."""
+    if not own.return_url.get("webhook_url"):
+        return {}
+    whole = Own(name=own.name, billing=own.billing, shipping=own.shipping, return_url=own.return_url)
+    return {OWN: mask_pans(msgspec.to_builtins(whole))}
+
+
 def own_of(payment: Payment) -> Own:
     """What this wire shows again of a payment, whichever wire it came over."""
     found = members_of(payment.root)
