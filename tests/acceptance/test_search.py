@@ -404,12 +404,16 @@ def test_what_looks_like_a_statement_is_a_text(till: Client, value: str) -> None
 
 
 def test_nothing_of_another_merchant_is_found(shop: Shop, service: Service) -> None:
+    """A-24: the merchant is of the statement, whatever the query says; what is no query is a 400."""
     stranger = service.merchant("stranger")
     theirs = shop.details[0]["id"]
     for query in (f"id:{theirs}", "id:*", "merchantId:searched", "merchantId:searched OR id:*", "merchantId:*",
                   f"paymentInformation.card.number:{VISA}", "submitTimeUtc:[* TO *]",
                   "orderInformation.billTo.lastName:Suzuki"):  # fmt: skip
         assert found(search(stranger, query)) == [], query
+    for query in ("id:* OR 1=1", "1=1", "id:x' OR '1'='1", "merchantId:searched'; --", "id:*) OR (merchantId:searched"):
+        reply = search(stranger, query)
+        assert reply.status == 400 or found(reply) == [], query
     kept = search(shop.client, "id:*", save=True).json["searchId"]
     assert stranger.call("GET", f"{PATH}/{kept}").status == 404
 

@@ -15,20 +15,16 @@ ROWS: Final = tuple(
 
 ABSENT: Final[Mapping[str, str]] = {
     "A-21": "there are no live merchants: a live one on a simulator is refused, and there is no other acquirer yet",
-    "A-24": "there is no search",
     "A-25": "there are no page cursors and no sessions",
     "A-27": "there are no users and no roles",
     "A-28": "there are no users, and no refund wants a second one",
-    "A-81": "there is no hosted page",
-    "A-82": "there are no success URLs: the dialect that has them is not spoken yet",
 }
 """Row to reason."""
 
 IN_PART: Final[Mapping[str, str]] = {
-    "A-23": "there are no transient tokens yet",
     "A-49": "there are no fees of merchants: installments, captures and refunds are what is divided",
     "A-60": "a backup is a copy of what is searched",
-    "A-80": "there is no dashboard, no hosted page, no e-mail and no CSV: names are shown as JSON and on terminals",
+    "A-80": "there is no dashboard, no e-mail and no CSV: names are shown as JSON, on terminals and on the pages of payers",
     "A-112": "there are no passwords, no debugging mode and no live merchants to refuse together",
 }
 """Tested row to what is not tested of it, and why."""
