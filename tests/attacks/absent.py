@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 ROWS: Final = tuple(
-    f"A-{number}"
-    for first, last in ((1, 49), (60, 82), (86, 97), (112, 114))
-    for number in range(first, last + 1)
+    f"A-{number}" for first, last in ((1, 49), (60, 82), (86, 97), (112, 114)) for number in range(first, last + 1)
 )
 """The rows that are held here."""
 
