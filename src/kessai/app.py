@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from kessai import acquirers, config, known_answers, vault
 from kessai.accounts import Accounts, Refused
@@ -388,7 +389,7 @@ def _registry(settings: Settings, accounts: Accounts, ring: Vault, merchants: Ca
     """The webhooks, read whenever merchants are."""
     own = {host.lower() for host in settings.accepted_hosts}
     if settings.public_url:
-        own.add(settings.public_url.lower().partition("//")[2].partition(":")[0])
+        own.add((urlsplit(settings.public_url).hostname or "").lower())
     declared = {host.lower() for host in settings.webhook_test_hosts}
     registry = Registry(accounts.database, ring, accounts.keys, merchants, declared=declared, own=own)
     accounts.beside = registry.load

@@ -424,6 +424,20 @@ def test_no_card_number_is_in_a_log_or_an_answer(shop: Shop) -> None:
     assert '"987"' not in shown
 
 
+@pytest.mark.parametrize(
+    "path", ["payment", "paymentv2", "authorization", "authorizationv2", "subscription/payment", "hpp/generate/link"]
+)
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "//shop.example/", "file:///etc/passwd", "https://a.example/ b"]
+)
+@pytest.mark.parametrize("name", ["success_url", "decline_url", "cancel_url"])
+def test_a_payer_is_sent_to_pages_only(shop: Shop, path: str, url: str, name: str) -> None:
+    """A-82: on every route that takes such an address, whether a payer is sent there or not."""
+    refused = shop.post(path, shop.body(return_url={name: url}))
+    assert (refused.status, refused.code) == (400, "VAL0004")
+    assert f"`return_url.{name}`" in refused.message
+
+
 def test_the_typed_client(shop: Shop) -> None:
     client = shop.client
     sold = paid(client.payment("1000", "JPY", HOME, card=CARD, store=True, reference="typed"))

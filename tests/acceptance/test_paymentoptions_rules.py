@@ -1,5 +1,7 @@
 """Risk rules, declines, lost answers, settings and Japanese payment options on the PaymentOptions wire."""
 
+import inspect
+
 import pytest
 
 from kessai.dialects.paymentoptions import codes
@@ -148,6 +150,8 @@ def test_an_option_that_cannot_be(smcc: Shop, option: dict[str, object], member:
 
 
 def test_everything_that_can_end_has_something_to_be_said() -> None:
+    source = inspect.getsource(codes)
+    assert all(source.count(f"    Reason.{reason.name}: ") == 1 for reason in codes.REASONS), "one line for each"
     assert set(codes.REASONS) == set(Reason)
     assert {*codes.REASONS.values(), *codes.OPTION_FIELDS.values()} <= set(ACQUIRER)
     assert set(codes.REFUSALS) == set(Refusal)

@@ -159,6 +159,24 @@ def test_a_first_payment_that_is_declined_is_no_subscription(service: Service) -
     assert shop.client.subscriptions() == []
 
 
+def test_a_key_is_refused_where_it_would_not_be_kept(shop: Shop) -> None:
+    before = shop.client.subscriptions()
+    refused = subscribe(shop, {"idempotency-key": "once"})
+    assert (refused.status, refused.code) == (400, "VAL0004")
+    assert "idempotency-key" in refused.message
+    assert shop.client.subscriptions() == before, "nothing was begun"
+
+
+@pytest.mark.parametrize("trial", [False, True])
+def test_a_bound_merchants_card_is_not_kept_unasked(service: Service, trial: bool) -> None:
+    """The cardholder must be authenticated when a card is stored, and this route asks nobody."""
+    bound = shop_of(service, f"po_bound_{trial}".lower(), three_d_secure="obligatory")
+    result = subscribe(bound, has_trial_period=trial)
+    assert (result.status, result.success, result.response_code) == (201, False, 65)
+    assert not result.token
+    bound.service.assert_books()
+
+
 def test_a_card_that_is_declined_at_first_is_not_kept(service: Service) -> None:
     shop = shop_of(service, "po_not_kept")
     page = {"merchant_id": shop.merchant, "after": "", "most": 100}

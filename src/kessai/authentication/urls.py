@@ -19,6 +19,13 @@ def web_url(text: str) -> str:
     return text
 
 
+def in_ascii(url: str) -> str:
+    """Letters beyond ASCII as octets of UTF-8, as browsers send them (RFC 3986, 2.5)."""
+    return "".join(
+        letter if letter.isascii() else "".join(f"%{octet:02X}" for octet in letter.encode()) for letter in url
+    )
+
+
 def origin_of(url: str) -> str:
     """Scheme, host and port of an address, as a browser compares them; empty where it is none."""
     found = _read(url)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from kessai.authentication import obligation
 from kessai.dialects.paymentoptions import answers, codes, identifiers, messages, particulars
 from kessai.dialects.paymentoptions import subscriptions as documents
 from kessai.dialects.paymentoptions.answers import Body
@@ -17,11 +18,13 @@ from kessai.dialects.paymentoptions.subscriptions import Wanted
 from kessai.gateway import Busy
 from kessai.jobs import recurring
 from kessai.jobs.recurring import Biller, OnFile, Words
+from kessai.payment.lifecycle import Declined, Reason
 from kessai.payment.merchant import Merchant
 from kessai.payment.plan import Billing, Obstacle
 from kessai.payment.subscription import Charge, State, Subscription, activate, cancel, suspend, verified
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Cards
+from kessai.s2s.keys import HEADER
 from kessai.s2s.payer import Payer
 from kessai.s2s.paying import FLAGS, Paying
 from kessai.storage.database import DatabaseError
@@ -52,6 +55,8 @@ class Subscribing:
 
     async def create(self, call: Call) -> Told:
         """Begin one: its card is stored as a new customer's, and its first period charged, or its card verified."""
+        if call.request.header(HEADER) is not None:  # what is not kept must not be promised
+            return messages.message_of(Problem(codes.INVALID, HEADER))
         wanted = documents.wanted(call.document)
         payer = await self._paying.payer(call, captures=True)
         if isinstance(payer, Said):
@@ -59,6 +64,8 @@ class Subscribing:
         if isinstance(wanted, Problem):
             return messages.message_of(wanted)
         barred = await self._paying.barred(payer, subscribes=True)
+        if barred is None and obligation.is_missing(payer.merchant, obligation.Order()):
+            barred = Declined(reason=Reason.AUTHENTICATION_REQUIRED)  # nobody is asked on this route
         if barred is not None:
             return await self._paying.perform(payer, barred=barred)
         customer = await self._store(payer)

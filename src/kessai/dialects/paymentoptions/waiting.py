@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from kessai.authentication.urls import web_url
+from kessai.authentication.urls import in_ascii, web_url
 from kessai.dialects.paymentoptions import codes
 from kessai.dialects.paymentoptions.messages import Order, Problem
 from kessai.dialects.paymentoptions.particulars import Own
@@ -109,17 +109,10 @@ def places_of(order: Order) -> Places | Problem:
         if not text:
             return Problem(codes.MISSING, f"return_url.{name}")
         try:
-            found.append(web_url(_in_ascii(text)))
+            found.append(web_url(in_ascii(text)))
         except ValueError:
             return Problem(codes.INVALID, f"return_url.{name}")
     return Places(*found)
-
-
-def _in_ascii(url: str) -> str:
-    """Letters beyond ASCII as octets of UTF-8, as browsers send them (RFC 3986, 2.5)."""
-    return "".join(
-        letter if letter.isascii() else "".join(f"%{octet:02X}" for octet in letter.encode()) for letter in url
-    )
 
 
 def redirect(url: str, transaction_id: str = "") -> bytes:
