@@ -20,9 +20,11 @@ ABSENT: Final[Mapping[str, str]] = {
 """Row to reason."""
 
 IN_PART: Final[Mapping[str, str]] = {
+    "A-13": "there are no live merchants whom a test key could be sent to",
     "A-49": "there are no fees of merchants: installments, captures and refunds are what is divided",
     "A-60": "a backup is a copy of what is searched",
     "A-80": "there is no dashboard, no e-mail and no CSV: names are shown as JSON, on terminals and to payers",
+    "A-87": "the second wire has no cookies, and nobody signs in: a cookie is looked at by nobody",
     "A-112": "there are no passwords, no debugging mode and no live merchants to refuse together",
 }
 """Tested row to what is not tested of it, and why."""

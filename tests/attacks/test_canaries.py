@@ -29,9 +29,11 @@ from kessai.storage.sqlite import connect
 from kessai.tokens.objects import NetworkToken
 from tests import commands, postgres
 from tests.acceptance.client import Client, Json, Service, amount_of, changed, payment, reversal_of
+from tests.acceptance.options import PREFIX, shop_of
 from tests.acceptance.test_authentication import PATH
 from tests.acceptance.test_secrets import CODE, ORDER, PANS, TRACK, card, forms, in_wrong_places, through_everything
 from tests.attacks.harm import rows, tables
+from tests.hosted.payer import Payer, path_of
 
 PAN = "4917610000000000"
 """A number that goes through every scenario."""
@@ -130,6 +132,43 @@ def _through_stored_cards(till: Client) -> None:
             till.credit({**named, "paymentInformation": {name: {"id": int(digits)}}})
 
 
+def _through_the_second_wire(service: Service) -> None:
+    """Cards, codes and numbers in wrong places over PaymentOptions: paid, stored, subscribed to, asked for, typed."""
+    shop = shop_of(service, "canaries_po")
+    amex = PANS[2]
+    for digits in (PAN, *PANS):
+        code = {"card__number": digits, "card__cvc": CODE if digits == amex else "391"}
+        noted = {"merchant_txn_ref": digits, "billing_address__address1": ORDER, "card__name": ORDER}
+        for scenario in ("approve", "insufficient-funds", "answer-lost"):
+            for path in ("payment", "paymentv2", "authorization", "authorizationv2"):
+                wanted = shop.body(**code, **noted, payment_method__store_payment_method=True)
+                made = shop.post(
+                    path, wanted, {"kessai-scenario": scenario, "idempotency-key": f"{path} {digits} {scenario}"}
+                )
+                shop.post(path, shop.body(card__number=digits, card__cvc=f"{CODE}{CODE}"))
+                assert made.success == (scenario == "approve"), made.document
+                if made.success:
+                    shop.client.status(made.id)
+                    shop.post(path, shop.body(card=None, payment_method__stored_payment_method_id=made.token))
+                    shop.follow("capture" if "authorization" in path else "refund", made.id, amount=1)
+        plan = {
+            "plan_name": digits,
+            "plan_desc": ORDER,
+            "cycle_type": "DAYS",
+            "cycle_interval": 2,
+            "max_cycle_count": 2,
+        }
+        shop.post("subscription/payment", shop.body(**code, **noted, subscription=plan))
+        link = shop.post("hpp/generate/link", shop.body(card=None, **{"merchant_txn_ref": digits}))
+        payer = Payer(service.http, path_of(link))
+        page = payer.open()
+        for number in (f"{digits}{digits}", digits):
+            payer.pay(page, number=number, cvc=CODE if digits == amex else "391")
+        for path in (f"transaction/status/{digits}", f"subscription/{digits}", f"subscription/{digits}/pause"):
+            shop.client.call("GET" if "pause" not in path else "POST", f"/{path}")
+        shop.raw("POST", f"{PREFIX}/payment", {}, body=f'{{"card":{{"number":"{digits}","cvc":"{CODE}"'.encode())
+
+
 def _through_network_tokens(till: Client, digits: str, document: Json) -> None:
     """A card gets a network token, which is read, paid with in every way, suspended and taken up again."""
     named = {"consumerId": digits, "accountReferenceId": digits, "type": digits, "cryptogram": digits}
@@ -184,6 +223,7 @@ def places(service: Service) -> Places:
         _through_every_scenario(till)
         _through_every_token(till)
         _through_stored_cards(till)
+        _through_the_second_wire(service)
         answered = b"\n".join(answers)
         in_wrong_places(till)  # here the wire says once again what it was sent
     finally:
