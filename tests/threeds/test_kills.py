@@ -32,13 +32,13 @@ from tests.threeds.test_paymentoptions import (
 PLACES: Final = {
     "before the payment": ("from kessai.s2s.paying import Paying as Place", "go_on"),
     "between its commits": ("from kessai.gateway import Gateway as Place", "_conclude"),
-    "after it": ("from kessai.s2s.paying import Paying as Place", "concluded"),
+    "after it": ("from kessai.dialects.paymentoptions import answers as Place", "is_success"),
 }
 """Where the process dies: just before it would have called this."""
 DIES: Final = """
 import os, signal
 {place}
-async def dies(*_):
+def dies(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 Place.{name} = dies
 """
