@@ -67,12 +67,19 @@ def test_without_an_amount(shop: Shop, amount: object) -> None:
 
 
 def test_what_was_not_sent_is_null(shop: Shop) -> None:
-    """Case 56."""
-    document = asking(shop, return_url__cancel_url=None)
+    """Case 56: a wallet is taken of test merchants, whose payers are told that there is none and pay by card."""
+    wallet = {"payment_method": {"type": "gcash"}, "currency": "PHP"}
+    document = asking(shop, return_url__cancel_url=None, **wallet)
     del document["merchant_email"]
-    told = shop.post(LINK, document).document
+    made = shop.post(LINK, document)
+    assert made.status == 201
+    told = made.document
     assert told["return_url"]["cancel_url"] is None
     assert told["merchant_email"] is None
+    payer = Payer(shop.service.http, path_of(made))
+    page = payer.open(lang="en")
+    assert "gcash is not connected to this test shop" in page.text
+    assert payer.pay(page).sent_to == document["return_url"]["success_url"]
 
 
 def test_two_links_have_nothing_in_common(shop: Shop) -> None:
@@ -91,7 +98,7 @@ def test_two_links_have_nothing_in_common(shop: Shop) -> None:
         ({"amount": "-1"}, "amount"),
         ({"amount": "1e3"}, "amount"),
         ({"merchant_txn_ref": "x" * 46}, "merchant_txn_ref"),
-        ({"payment_method": {"type": "gcash"}}, "payment_method.type"),
+        ({"payment_method": {"type": "paypay"}}, "payment_method.type"),
         ({"return_url": "https://shop.example"}, "return_url"),
         ({"return_url__success_url": "javascript:alert(1)"}, "return_url.success_url"),
         ({"return_url__success_url": "//evil.example"}, "return_url.success_url"),

@@ -100,7 +100,7 @@ def ask_card(
         ranges=escape(json.dumps(ranges, separators=(",", ":"))),
         hidden=_hidden(hidden),
         picker=_picker(said, view.language, offered, typed.get("option", ONE_TIME), texts),
-        keeps=f'<p class="note">{said["keeps"].format(shop=escape(view.shop))}</p>' if view.asked.stores else "",
+        keeps=_notes(view, said),
         typed_expiry=escape(typed.get("expiry", "")),
         typed_name=escape(typed.get("name", "")),
         wrong_number=_wrong("number", texts),
@@ -229,6 +229,16 @@ def _email(said: Mapping[str, str], typed: Mapping[str, str], wrong: Mapping[str
         f'<input id="email" name="email" type="email" autocomplete="email" maxlength="45" required '
         f'value="{escape(typed.get("email", ""))}"{_wrong("email", wrong)}></div>'
     )
+
+
+def _notes(view: View, said: Mapping[str, str]) -> str:
+    """What is said below the card's fields."""
+    notes = []
+    if view.asked.stores:
+        notes.append(said["keeps"].format(shop=escape(view.shop)))
+    if view.asked.wallet:
+        notes.append(said["wallet"].format(wallet=escape(view.asked.wallet)))
+    return "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
 def _alert(said: Mapping[str, str], alert: str, wrong: Mapping[str, str]) -> str:

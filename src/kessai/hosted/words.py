@@ -39,6 +39,10 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "en": "{shop} keeps this card for later payments. Its security code is kept by nobody.",
         "ja": "{shop}が今後のお支払いのためにこのカードを登録します。セキュリティコードは保存されません。",
     },
+    "wallet": {
+        "en": "{wallet} is not connected to this test shop. Pay by card instead.",
+        "ja": "このテスト店舗では{wallet}をご利用いただけません。カードでお支払いください。",
+    },
     "pay": {"en": "Pay {sum}", "ja": "{sum}を支払う"},
     "cancel": {"en": "Cancel and go back to the shop", "ja": "キャンセルしてお店に戻る"},
     "safe": {

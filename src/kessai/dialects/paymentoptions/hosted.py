@@ -18,7 +18,6 @@ from kessai.dialects.paymentoptions import answers, codes, options
 from kessai.dialects.paymentoptions.messages import (
     AMOUNT,
     STORES,
-    TYPE,
     URLS,
     Address,
     Json,
@@ -32,13 +31,24 @@ from kessai.dialects.paymentoptions.messages import (
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
 
+SCHEME: Final = "scheme"
+WALLETS: Final = ("gcash",)
+"""Wallets that a link may ask for; there is none behind this gateway, so test merchants' payers use a card instead."""
+
+
+def _type(text: str) -> str:
+    if text not in (SCHEME, *WALLETS):
+        raise ValueError
+    return text
+
+
 LINK: Final = (
     Member("merchant_id", "merchant_id", 128, is_required=True),
     Member("amount", "amount", 10, codec=AMOUNT),
     Member("currency", "currency", 3, is_required=True, codec=Currency.of),
     Member("merchant_email", "merchant_email", 45),
     Member("merchant_txn_ref", "reference", 45),
-    TYPE,
+    Member("payment_method.type", "type", 64, codec=_type),
     STORES,
     Member("customer_ip", "customer_ip", 45),
     *(Member(f"return_url.{name}", name, 255, codec=web_url) for name in URLS),
@@ -63,6 +73,8 @@ class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
     merchant_email: str = ""
     reference: str = ""
     stores: bool = False
+    wallet: str = ""
+    """Asked for, and not to be had."""
     customer_ip: str = ""
     return_url: Mapping[str, str] = {}
     billing: Address | None = None
@@ -92,7 +104,11 @@ def asked(document: Json, merchant: Merchant) -> Asked | Problem:
     values = _LINK.read(document)
     if isinstance(values, Problem):
         return values
+    kind = values.get("type", SCHEME)
+    if kind != SCHEME and not merchant.is_test:
+        return Problem(codes.INVALID, "payment_method.type")
     found = Asked(
+        wallet=kind if kind != SCHEME else "",
         merchant_id=values["merchant_id"],
         currency=values["currency"].code,
         amount=values.get("amount", ""),
