@@ -141,14 +141,15 @@ class Mover:
             await asyncio.sleep(0)  # payments go first
             if not _is_sound(record):
                 raise Refused(f"the file has a {record.kind[:40]} that is not as tokens are")
-            here = await self._tokens.any_kind(merchant_id, record.id)
-            number = _number(record)
+            here, number, holder = await self._tokens.any_kind(merchant_id, record.id), _number(record), None
             if here is None:
                 holder = await self._holder(merchant_id, record, number)
-                if holder is None:
-                    new.append(record)
-                else:
-                    clashes.append(f"{record.kind} {record.id}: its number has {holder} here")
+                if holder == record.id:  # another import wrote it between the two looks
+                    here = await self._tokens.any_kind(merchant_id, record.id)
+            if here is None and holder is None:
+                new.append(record)
+            elif here is None:
+                clashes.append(f"{record.kind} {record.id}: its number has {holder} here")
             elif self._is_same(merchant_id, here, record, number):
                 known += 1
             elif here.made == record.made and _has_gone_on(here, record):

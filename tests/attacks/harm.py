@@ -64,7 +64,10 @@ def nothing_moves(service: Service, event: str | None) -> Iterator[None]:
     """What is done inside writes no row, moves no money, is told in the log by this event, and meets no bug of ours."""
     before, read = estate(service), len(service.logs.getvalue())
     yield
-    assert estate(service) == before
+    after = estate(service)
+    names = {name for name, _ in before.rows.items() ^ after.rows.items()}
+    differing = {name: (before.rows.get(name), after.rows.get(name)) for name in names}
+    assert after == before, differing
     said = [json.loads(line) for line in service.logs.getvalue()[read:].splitlines()]
     assert [line for line in said if line["level"] == "error"] == []
     if event is not None:
