@@ -45,7 +45,7 @@ CANARIES = (*PANS, PAN, ORDER, STORED, ACCOUNT)
 Places = Mapping[str, bytes]
 
 # A code of four digits comes by chance in the hexadecimal of an id, so that its neighbours may not be of those.
-_CODE = re.compile(rb"(?<![0-9a-f-])" + CODE.encode() + rb"(?![0-9a-f-])")
+_CODE = re.compile(rb"(?<![0-9A-Fa-f-])" + CODE.encode() + rb"(?![0-9A-Fa-f-])")
 
 
 def _through_every_scenario(till: Client) -> None:
