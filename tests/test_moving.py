@@ -26,6 +26,7 @@ from kessai.cli import app
 from kessai.parcels import Place, Record, Unreadable
 from kessai.payment.card import Pan
 from kessai.tokenizer import Resolved
+from kessai.tokens.standing import Names
 from tests import postgres
 from tests.acceptance.client import BILL_TO, Client, Json
 from tests.acceptance.conftest import serving
@@ -197,7 +198,7 @@ def test_what_was_exported_answers_alike_where_it_was_imported(sent: Sent, keys:
             again = shop.post(NUMBERS, number)
             assert (again.status, f"{NUMBERS}/{again.id}" in sent.paths) == (200, True)
         customer = sent.paths[0].rpartition("/")[2]
-        resolved = shop.service.run(shop.service.house.tokenizer.resolve(SHOP, customer=customer))
+        resolved = shop.service.run(shop.service.house.tokenizer.resolve(SHOP, Names(customer=customer)))
         assert isinstance(resolved, Resolved)
         assert (resolved.number, resolved.expiry) == (Pan(OTHER), "2031-12")
 

@@ -383,7 +383,7 @@ class Gateway:
             jobs=self._jobs(merchant, after, done, circumstances.scenario),
         )
         attach = circumstances.attach
-        if attach is not None and done.status is Status.APPROVED:
+        if attach is not None and done.status is Status.APPROVED and attach.concerns(done):
             answer, finished = await self._outcomes.finish_with_tokens(merchant, write, after, encode, attach)
         else:
             answer = encode(after, done)

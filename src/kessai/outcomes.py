@@ -5,9 +5,9 @@ they are there with its approval, or not at all.
 """
 
 from asyncio import sleep
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,8 +36,16 @@ class Attached(Struct, frozen=True):
     encode: Encode | None = None
 
 
-Attach = Callable[[Transaction], Awaitable[Attached | None]]
-"""Decides on the tokens that come of an approved payment; asked again where a token changed meanwhile."""
+class Attach(Protocol):
+    """Decides on the tokens that come of an approved payment."""
+
+    def concerns(self, transaction: Transaction, /) -> bool:
+        """Whether anything can come of it: nobody has to be asked about most."""
+        ...
+
+    async def __call__(self, transaction: Transaction, /) -> Attached | None:
+        """What comes of it; asked again where a token changed meanwhile."""
+        ...
 
 
 class OutcomeUnknown(Exception):

@@ -8,7 +8,7 @@ takes. Everything that pays with tokens or makes them comes here: the wire's own
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
@@ -27,14 +27,13 @@ from kessai.tokens.objects import (
     Customer,
     Document,
     InstrumentIdentifier,
-    Missing,
     NetworkToken,
     PaymentInstrument,
     ShippingAddress,
     State,
-    Token,
 )
 from kessai.tokens.rules import Changes
+from kessai.tokens.standing import Names, Standing, Unresolved
 from kessai.vault import Vault
 
 MOST_RACES: Final = 32
@@ -51,17 +50,16 @@ class Decided(Struct, frozen=True):
     answer: Answer
 
 
-class Resolved(Struct, frozen=True, kw_only=True):
-    """What tokens stand for, fit to pay with. What was not asked for, or is not there, is None."""
+class Resolved(Struct, frozen=True):
+    """What tokens stand for, fit to pay with."""
 
     number: Number | None
-    expiry: str = ""
-    """`YYYY-MM`; empty where no payment instrument says it."""
-    instrument: InstrumentIdentifier | None
-    payment_instrument: PaymentInstrument | None = None
-    """Its document has the billing address, in the words of the wire that it came over."""
-    shipping_address: ShippingAddress | None = None
-    customer: Customer | None = None
+    tokens: Standing
+
+    @property
+    def expiry(self) -> str:
+        """`YYYY-MM`; empty where no payment instrument says it."""
+        return self.tokens.expiry
 
 
 class NetworkCard(Struct, frozen=True, kw_only=True):
@@ -76,13 +74,6 @@ class NetworkCard(Struct, frozen=True, kw_only=True):
     requestor: str
     account_reference: str
     token: NetworkToken
-
-
-class Unresolved(Struct, frozen=True):
-    """Why tokens do not stand for anything that pays: which one is at fault."""
-
-    kind: type[Customer] | type[PaymentInstrument] | type[ShippingAddress] | type[InstrumentIdentifier]
-    why: str
 
 
 class Tokenizer:
@@ -238,61 +229,18 @@ class Tokenizer:
 
     # ---- reading
 
-    async def resolve(
-        self,
-        merchant_id: str,
-        *,
-        customer: str | None = None,
-        payment_instrument: str | None = None,
-        instrument: str | None = None,
-        shipping_address: str | None = None,
-        needs_number: bool = True,
-    ) -> Resolved | Unresolved:
+    async def resolve(self, merchant_id: str, names: Names) -> Resolved | Unresolved:
         """What token ids of a request stand for: a customer for its defaults, the others instead of those.
 
-        Ids of other merchants are unknown; a customer's token does not go with another customer. All of it is read at
-        one moment: a payment comes before a deletion as a whole, or after it. Without `needs_number` it is enough that
-        the tokens are there, and no number is opened.
+        Ids of other merchants are unknown. All of it is read at one moment: a payment comes before a deletion as a
+        whole, or after it. A number is opened only where one is needed.
         """
-        found = await self.tokens.paying(
-            merchant_id,
-            customer=customer,
-            payment_instrument=payment_instrument,
-            shipping_address=shipping_address,
-            instrument=instrument,
-        )
-        owner = found.get(customer) if customer is not None else None
-        if customer is not None and (not isinstance(owner, Customer) or owner.deleted_at is not None):
-            return Unresolved(Customer, _why(owner))
-        chosen = _chosen(found, payment_instrument, customer, PaymentInstrument)
-        if payment_instrument is not None and chosen is None:
-            return Unresolved(PaymentInstrument, _why(found.get(payment_instrument)))
-        address = _chosen(found, shipping_address, customer, ShippingAddress)
-        if shipping_address is not None and address is None:
-            return Unresolved(ShippingAddress, _why(found.get(shipping_address)))
-        if instrument is not None and chosen is not None and chosen.instrument != instrument:
-            if payment_instrument is not None:
-                return Unresolved(InstrumentIdentifier, "the payment instrument is over another number")
-            chosen = None  # the customer's default, which was not asked for
-        refers_to = instrument if instrument is not None else chosen.instrument if chosen is not None else None
-        at_fault = InstrumentIdentifier if instrument is not None else PaymentInstrument if chosen else Customer
-        if refers_to is None and needs_number:
-            return Unresolved(at_fault, "the customer has no payment instrument")
-        number = found.get(refers_to) if refers_to is not None else None
-        if refers_to is not None and (not isinstance(number, InstrumentIdentifier) or number.deleted_at is not None):
-            return Unresolved(at_fault, _why(number))
-        assert number is None or isinstance(number, InstrumentIdentifier)
-        states = [token.state for token in (number, chosen) if token is not None]
-        if needs_number and State.CLOSED in states:
-            return Unresolved(at_fault, "the account is closed")
-        return Resolved(
-            number=self.number(merchant_id, number) if needs_number and number is not None else None,
-            expiry=chosen.expiry if chosen is not None else "",
-            instrument=number,
-            payment_instrument=chosen,
-            shipping_address=address,
-            customer=owner if isinstance(owner, Customer) else None,
-        )
+        found = await self.tokens.standing(merchant_id, names)
+        if isinstance(found, Unresolved):
+            return found
+        if found.instrument is None or not names.needs_number:
+            return Resolved(None, found)
+        return Resolved(self.number(merchant_id, found.instrument), found)
 
     async def pays_with(
         self, merchant_id: str, instrument: InstrumentIdentifier, option: network.Option | None, month: str
@@ -327,24 +275,3 @@ class Tokenizer:
         """The number that an instrument identifier stands for."""
         assert instrument.sealed is not None, "a deleted instrument identifier has no number"
         return self.vault.open_number(merchant_id, instrument.id, instrument.sealed)
-
-
-O = TypeVar("O", PaymentInstrument, ShippingAddress)  # noqa: E741  owned
-
-
-def _chosen(found: Mapping[str, Token], named: str | None, customer: str | None, kind: type[O]) -> O | None:
-    """The token of a kind that is named, else the customer's default; None where it cannot be had."""
-    for token in found.values():
-        is_meant = token.id == named if named is not None else True
-        if isinstance(token, kind) and is_meant and token.deleted_at is None:
-            if named is not None:
-                return token if customer in (None, token.customer) else None
-            if customer is not None and token.customer == customer and token.is_default:
-                return token
-    return None
-
-
-def _why(found: Token | None) -> str:
-    if found is None:
-        return Missing.UNKNOWN.value
-    return Missing.GONE.value if found.deleted_at is not None else "it is another kind of token, or another customer's"

@@ -7,7 +7,7 @@ it opens anything; one in the test's process gets it before, or after, its house
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -30,14 +30,15 @@ from kessai.payment.lifecycle import Operation, Outcome, Payment, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
 from kessai.storage import sqlite
+from kessai.storage import tokens as stored_tokens
 from kessai.storage.database import CommitUnknown, Database, Query, Run, Unavailable
 from kessai.storage.payments import Answer, Claim, to_ms
 from kessai.storage.subscriptions import BeginCharge
 from kessai.storage.tokens import WriteTokens
 from kessai.storage.writes import Begin, Replay, claim_row
-from kessai.tokenizer import Tokenizer
 from kessai.tokens import rules
 from kessai.tokens.objects import PaymentInstrument, Token
+from kessai.tokens.standing import Names, Standing, Unresolved
 from kessai.vault import Vault
 
 Patch = Callable[[Any, str, Any], None]
@@ -190,7 +191,7 @@ def nonce_reused(patch: Patch) -> None:
 
 def deletion_that_leaves_a_token_payable(patch: Patch) -> None:
     """Its owner is told that it is gone; whoever pays does not look."""
-    gone, resolve = rules.gone, Tokenizer.resolve
+    gone, standing = rules.gone, stored_tokens.standing
 
     def half_gone(token: Token, now: datetime) -> Token:
         marked = gone(token, now)
@@ -198,24 +199,15 @@ def deletion_that_leaves_a_token_payable(patch: Patch) -> None:
             return msgspec.structs.replace(marked, expiry=token.expiry)
         return marked
 
-    async def resolved(self: Tokenizer, merchant_id: str, **named: Any) -> Any:
-        find = self.tokens.paying
-
-        async def paying(*arguments: Any, **more: Any) -> dict[str, Token]:
-            found = await find(*arguments, **more)
-            return {
-                name: msgspec.structs.replace(token, deleted_at=None) if isinstance(token, PaymentInstrument) else token
-                for name, token in found.items()
-            }
-
-        self.tokens.paying = paying  # type: ignore[method-assign]
-        try:
-            return await resolve(self, merchant_id, **named)
-        finally:
-            del self.tokens.paying
+    def unseen(found: Mapping[str, Token], names: Names) -> Standing | Unresolved:
+        seen = {
+            name: msgspec.structs.replace(token, deleted_at=None) if isinstance(token, PaymentInstrument) else token
+            for name, token in found.items()
+        }
+        return standing(seen, names)
 
     patch(rules, "gone", half_gone)
-    patch(Tokenizer, "resolve", resolved)
+    patch(stored_tokens, "standing", unseen)
 
 
 def tokens_of_a_declined_payment(patch: Patch) -> None:

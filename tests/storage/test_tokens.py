@@ -19,9 +19,10 @@ from kessai.payment.lifecycle import Refusal, Status
 from kessai.storage.payments import Answer
 from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, commit, oldest_answer
 from kessai.storage.writes import Conflict, Finish, Raced
-from kessai.tokenizer import Decided, Resolved, Tokenizer, Unresolved
+from kessai.tokenizer import Decided, Resolved, Tokenizer
 from kessai.tokens.objects import Customer, InstrumentIdentifier, Missing, PaymentInstrument, ShippingAddress
 from kessai.tokens.rules import Changes, Referred, add, change, delete_customer, delete_instrument
+from kessai.tokens.standing import Names, Unresolved
 from kessai.vault import CannotOpen
 
 pytestmark = on_both_engines
@@ -80,25 +81,25 @@ def test_tokens_resolve_to_what_pays(tmp_path: Path) -> None:
         async with opened(tmp_path) as house:
             resolve = house.tokenizer.resolve
             customer, card, number = await filed(house)
-            found = await resolve(OURS, customer=customer.id)
+            found = await resolve(OURS, Names(customer=customer.id))
             assert isinstance(found, Resolved)
-            assert found.instrument is not None
-            assert (found.number, found.expiry, found.instrument.id) == (PAN, "2031-12", number.id)
-            assert found.payment_instrument == card
-            assert found.shipping_address is not None
-            alone = await resolve(OURS, payment_instrument=card.id)
+            assert found.tokens.instrument is not None
+            assert (found.number, found.expiry, found.tokens.instrument.id) == (PAN, "2031-12", number.id)
+            assert found.tokens.payment_instrument == card
+            assert found.tokens.shipping_address is not None
+            alone = await resolve(OURS, Names(payment_instrument=card.id))
             assert isinstance(alone, Resolved)
-            assert alone.shipping_address is None
-            bare = await resolve(OURS, instrument=number.id)
+            assert alone.tokens.shipping_address is None
+            bare = await resolve(OURS, Names(instrument=number.id))
             assert isinstance(bare, Resolved)
             assert (bare.number, bare.expiry) == (PAN, "")
             other = house.tokenizer.new_customer({})
             assert await written(house, Changes((other,))) is None
             for wrong in (
-                await resolve(THEIRS, customer=customer.id),
-                await resolve(THEIRS, instrument=number.id),
-                await resolve(OURS, customer=other.id),
-                await resolve(OURS, customer=other.id, payment_instrument=card.id),
+                await resolve(THEIRS, Names(customer=customer.id)),
+                await resolve(THEIRS, Names(instrument=number.id)),
+                await resolve(OURS, Names(customer=other.id)),
+                await resolve(OURS, Names(customer=other.id, payment_instrument=card.id)),
             ):
                 assert isinstance(wrong, Unresolved)
 
@@ -136,7 +137,7 @@ def test_what_is_deleted_stays_known_and_its_number_gets_a_new_token(tmp_path: P
             assert await tokens.payment_instrument(OURS, card.id) is Missing.GONE
             assert await tokens.instrument_identifier(OURS, number.id) is Missing.GONE
             assert await tokens.owned(OURS, customer.id) == []
-            assert isinstance(await tokenizer.resolve(OURS, instrument=number.id), Unresolved)
+            assert isinstance(await tokenizer.resolve(OURS, Names(instrument=number.id)), Unresolved)
             again, is_new = await tokenizer.instrument_of(OURS, PAN, {})
             assert is_new
             assert again.id != number.id
@@ -249,9 +250,10 @@ def test_processes_that_race_for_the_same_tokens_each_get_one_result(tmp_path: P
                 for turn in range(12):
                     await race(here, there, turn)
                 await deletions(here, there)
-                found = await there.tokenizer.resolve(OURS, customer=customer.id)
+                found = await there.tokenizer.resolve(OURS, Names(customer=customer.id))
                 assert isinstance(found, Resolved)
-                assert (found.number, found.payment_instrument, found.instrument) == (PAN, card, number)
+                assert (found.number, found.tokens.payment_instrument) == (PAN, card)
+                assert found.tokens.instrument == number
 
     async def race(here: House, there: House, turn: int) -> None:
         """One number, one customer: both processes want to be first with either."""

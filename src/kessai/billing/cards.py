@@ -13,22 +13,23 @@ from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.subscription import Charge, Subscription
 from kessai.storage.payments import Answer
-from kessai.tokenizer import Tokenizer, Unresolved
+from kessai.tokenizer import Tokenizer
+from kessai.tokens.standing import Names, Unresolved
 
 
 def card_of(tokenizer: Tokenizer) -> CardOf:
     """A customer token's default payment instrument, where that is a card."""
 
     async def found(merchant: Merchant, customer: str) -> OnFile | None:
-        resolved = await tokenizer.resolve(merchant.id, customer=customer)
+        resolved = await tokenizer.resolve(merchant.id, Names(customer=customer))
         if isinstance(resolved, Unresolved) or not isinstance(resolved.number, Pan):
             return None
         year, _, month = resolved.expiry.partition("-")
         expiry = Expiry(int(year), int(month)) if month else None
-        instrument = resolved.payment_instrument
+        instrument = resolved.tokens.payment_instrument
         first, last = documents.names_of(instrument.document if instrument is not None else {})
         card = Card(pan=resolved.number, expiry=expiry, brand=resolved.number.brand)
-        agreed = agreements.agreement_of(resolved.instrument) or ""
+        agreed = agreements.agreement_of(resolved.tokens.instrument) or ""
         return OnFile(card=card, first_name=first, last_name=last, agreed=agreed)
 
     return found

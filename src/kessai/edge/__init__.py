@@ -311,9 +311,10 @@ class Edge:
         decoded: Request | Problems | Refusal | None = None
         stored: Stored | Problems | None = None
         if found.row.kind is Kind.AUTHORIZE:
-            usual = requests.usual_authorization(request.body, merchant, merchant.at(self._gateway.clock()))
+            now = merchant.at(self._gateway.clock())
+            usual = requests.usual_authorization(request.body, merchant, now)
             if isinstance(usual, Usual):
-                both = await self._paying.usual(merchant, usual, merchant.at(self._gateway.clock()))
+                both = await self._paying.usual(merchant, usual, now)
                 decoded, stored = both if both is not None else (None, None)
             else:
                 decoded = usual

@@ -8,6 +8,7 @@ at the same time a payment comes before or after as a whole, and a payment that 
 """
 
 import hashlib
+from asyncio import sleep
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -22,7 +23,7 @@ from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA
 from kessai.dialects.cybersource.requests import Request
-from kessai.dialects.cybersource.stored import Supplied, Tokens, Wanted
+from kessai.dialects.cybersource.stored import Supplied, Wanted
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
@@ -38,17 +39,17 @@ from kessai.payment.lifecycle import Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.storage.originals import Originals
 from kessai.storage.payments import Answer, Claim
-from kessai.tokenizer import NetworkCard, Resolved, Tokenizer, Unresolved
+from kessai.tokenizer import NetworkCard, Tokenizer
 from kessai.tokens import network, rules
 from kessai.tokens.network import Option
 from kessai.tokens.objects import (
-    Customer,
     InstrumentIdentifier,
     Missing,
     PaymentInstrument,
     ShippingAddress,
 )
 from kessai.tokens.rules import Changes
+from kessai.tokens.standing import Standing, Unresolved
 from kessai.transients import Transients
 
 Json = Mapping[str, object]
@@ -72,7 +73,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     """With the ids of the tokens that pay."""
     brought: Supplied
     """What the tokens stand for."""
-    tokens: Tokens
+    tokens: Standing
     types: frozenset[str]
     """The kinds of tokens that it is to make."""
     network: NetworkCard | None = None
@@ -86,10 +87,10 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     @property
     def has_tokens(self) -> bool:
-        return self.tokens != _NO_TOKENS
+        return not self.tokens.is_empty
 
 
-_NO_TOKENS: Final = Tokens()
+_NO_TOKENS: Final = Standing()
 
 
 class Paying:
@@ -126,22 +127,10 @@ class Paying:
         if named is None:
             return Stored(document=document, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=types)
         brings_number = any(text_of(find(document, path)) for path in _NUMBERS)
-        found = await self._make.resolve(
-            merchant.id,
-            customer=named.ids.get(Customer),
-            payment_instrument=named.ids.get(PaymentInstrument),
-            instrument=named.ids.get(InstrumentIdentifier),
-            shipping_address=named.ids.get(ShippingAddress),
-            needs_number=not brings_number,
-        )
+        found = await self._make.resolve(merchant.id, named.names(needs_number=not brings_number))
         if isinstance(found, Unresolved):
             return named.refused(found.kind)
-        tokens = Tokens(
-            instrument=found.instrument,
-            payment_instrument=found.payment_instrument,
-            shipping_address=found.shipping_address,
-            customer=found.customer,
-        )
+        tokens = found.tokens
         pan = found.number if isinstance(found.number, Pan) else None
         paid = tokens
         if brings_number:  # the number of the token is not what pays
@@ -150,18 +139,18 @@ class Paying:
             paid = replace(tokens, payment_instrument=None)
         whole: Json = stored.naming(document, paid)
         if pan is not None:
-            whole = agreements.referring(whole, found.instrument)
+            whole = agreements.referring(whole, tokens.instrument)
         order = document.get("orderInformation")
         said: Json = order if isinstance(order, dict) else {}
         brought = stored.supplied(
-            tokens, pan, found.expiry, has_bill_to=bool(said.get("billTo")), has_ship_to=bool(said.get("shipTo"))
+            tokens, pan, has_bill_to=bool(said.get("billTo")), has_ship_to=bool(said.get("shipTo"))
         )
         if isinstance(found.number, AccountNumber):
-            brought = replace(brought, account=_account(found, found.number))
+            brought = replace(brought, account=_account(tokens, found.number))
         held = Stored(document=whole, brought=brought, tokens=paid, types=types)
-        if pan is None or found.instrument is None or not by_network:
+        if pan is None or tokens.instrument is None or not by_network:
             return held
-        return await self._by_network(merchant, held, pan, found.instrument)
+        return await self._by_network(merchant, held, pan, tokens.instrument)
 
     async def _by_network(self, merchant: Merchant, held: Stored, pan: Pan, instrument: InstrumentIdentifier) -> Stored:
         """The same, paid by the card's network token where it has an active one and the request does not mind."""
@@ -178,39 +167,28 @@ class Paying:
 
     async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
         """The same of a request that is as requests usually are; None where it has to be walked."""
-        named = stored.named_in(usual.document.paymentInformation)
-        if named is None or str(usual.values.get("initiator", "")).lower() == "merchant":
+        names = stored.names_in(usual.document.paymentInformation)
+        if names is None or str(usual.values.get("initiator", "")).lower() == "merchant":
             return None
-        found = await self._make.resolve(
-            merchant.id,
-            customer=named.ids.get(Customer),
-            payment_instrument=named.ids.get(PaymentInstrument),
-            instrument=named.ids.get(InstrumentIdentifier),
-            shipping_address=named.ids.get(ShippingAddress),
-        )
+        await sleep(0)  # a stage of its own, as between the others
+        found = await self._make.resolve(merchant.id, names)
+        await sleep(0)
         if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
             return None
-        if found.instrument is not None and found.instrument.document.get("type") == network.TYPE:
+        tokens = found.tokens
+        if tokens.instrument is not None and tokens.instrument.document.get("type") == network.TYPE:
             return None  # a network token may pay
-        tokens = Tokens(
-            instrument=found.instrument,
-            payment_instrument=found.payment_instrument,
-            shipping_address=found.shipping_address,
-            customer=found.customer,
-        )
         order = usual.document.orderInformation
         brought = stored.supplied(
             tokens,
             found.number,
-            found.expiry,
             has_bill_to=order.billTo is not None,
             has_ship_to=order.shipTo is not None,
         )
         request = requests.usual_with_tokens(usual, merchant, now, brought, tokens)
         if request is None:
             return None
-        held = Stored(document={}, brought=brought, tokens=tokens, types=frozenset())
-        return replace(request, echo=self.echo(merchant, request, held)), held
+        return request, Stored(document={}, brought=brought, tokens=tokens, types=frozenset())
 
     def asked(self, merchant: Merchant, body: bytes) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
@@ -306,7 +284,7 @@ class Paying:
         return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)
 
 
-def _account(found: Resolved, number: AccountNumber) -> BankAccount:
+def _account(found: Standing, number: AccountNumber) -> BankAccount:
     instrument, owned = found.instrument, found.payment_instrument
     return echecks.of_token(
         instrument.document if instrument is not None else {}, owned.document if owned is not None else {}, number
@@ -323,9 +301,12 @@ class Maker(Struct, frozen=True, kw_only=True):
     """The one that pays."""
     request: Request
 
+    def concerns(self, transaction: Transaction) -> bool:
+        if self.wanted is None and agreements.begins_agreement(transaction) is None:
+            return False
+        return not stored.is_taken_back(transaction)
+
     async def __call__(self, transaction: Transaction) -> Attached | None:
-        if stored.is_taken_back(transaction):
-            return None
         network_id = agreements.begins_agreement(transaction)
         if self.wanted is None:
             return await self._remembered(network_id)

@@ -7,9 +7,10 @@ from kessai.dialects.paymentoptions import identifiers, particulars
 from kessai.dialects.paymentoptions.messages import Order, brand_of
 from kessai.payment.card import Card, Expiry, Pan
 from kessai.payment.merchant import Merchant
-from kessai.tokenizer import Tokenizer, Unresolved
+from kessai.tokenizer import Tokenizer
 from kessai.tokens.objects import Customer, Token
 from kessai.tokens.rules import Changes, add
+from kessai.tokens.standing import Names, Unresolved
 
 
 class Paid(Struct, frozen=True, kw_only=True):
@@ -34,13 +35,14 @@ class Cards:
         token_id = identifiers.token_of(order.token)
         if token_id is None:
             return None
-        found = await self._make.resolve(merchant.id, payment_instrument=token_id)
+        found = await self._make.resolve(merchant.id, Names(payment_instrument=token_id))
         if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
             return None
         year, _, month = found.expiry.partition("-")
         expiry = Expiry(int(year), int(month)) if month else None
         card = Card(pan=found.number, expiry=expiry, brand=brand_of(found.number, merchant))
-        document = found.payment_instrument.document if found.payment_instrument is not None else {}
+        kept = found.tokens.payment_instrument
+        document = kept.document if kept is not None else {}
         bill_to = document.get("billTo")
         given = bill_to if isinstance(bill_to, dict) else {}
         name = " ".join(str(given[member]) for member in ("firstName", "lastName") if given.get(member))

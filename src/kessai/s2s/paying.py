@@ -1,6 +1,6 @@
 """Payments of the PaymentOptions wire: from what a request asks to a command of the gateway, and back to its answer."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
@@ -134,7 +134,7 @@ class Paying:
 
             return encode
 
-        async def attach(_transaction: Transaction) -> Attached | None:
+        async def store() -> Attached:
             changes, token = await self._cards.store(merchant, order, card, own.name)
             return Attached(changes, encoded(token))
 
@@ -144,7 +144,7 @@ class Paying:
             scenario=payer.scenario,
             proof=used.proof if used is not None else None,
             claims=payer.claims if used is None else (used.claim, *payer.named, *payer.claims),
-            attach=attach if stores else None,
+            attach=_Storing(store) if stores else None,
         )
         answer = await self._gateway.perform(merchant, command, circumstances, encoded(named))
         return codes.REFUSALS[answer] if isinstance(answer, Refusal) else _made(answer)
@@ -373,6 +373,18 @@ class Follow(Struct, frozen=True, kw_only=True):
     @property
     def payment(self) -> Payment:
         return self.found.payment
+
+
+class _Storing(Struct, frozen=True):
+    """Keeps the card of an approved payment; fulfils `outcomes.Attach`."""
+
+    store: Callable[[], Awaitable[Attached]]
+
+    def concerns(self, _transaction: Transaction) -> bool:
+        return True
+
+    async def __call__(self, _transaction: Transaction) -> Attached:
+        return await self.store()
 
 
 def _made(answer: Answer) -> Made:

@@ -29,6 +29,8 @@ from kessai.tokens.objects import (
     Token,
 )
 from kessai.tokens.rules import Changes, Referred
+from kessai.tokens.standing import Names, Standing, Unresolved
+from kessai.tokens.standing import standing as standing
 
 T = TypeVar("T", bound=Token)
 
@@ -73,7 +75,7 @@ class Tokens:
         return token
 
     async def pending(self, merchant_id: str, most: int) -> list[str]:
-        """Ids of network tokens that were asked for, the oldest first."""
+        """Ids of network tokens that were names for, the oldest first."""
         return [str(row[0]) for row in await self._read("pending_tokens", {"merchant_id": merchant_id, "most": most})]
 
     async def expiring(self, merchant_id: str, month: str, after: str, most: int) -> list[tuple[str, str]]:
@@ -123,27 +125,19 @@ class Tokens:
         addresses = [token for token in found if isinstance(token, ShippingAddress)]
         return next(iter(instruments), None), next(iter(addresses), None)
 
-    async def paying(
-        self,
-        merchant_id: str,
-        *,
-        customer: str | None,
-        payment_instrument: str | None,
-        shipping_address: str | None,
-        instrument: str | None,
-    ) -> dict[str, Token]:
-        """What a payment names and what that refers to, by id, as it all stood at one moment. Deleted tokens too."""
+    async def standing(self, merchant_id: str, names: Names) -> Standing | Unresolved:
+        """What the tokens that a payment names stand for, as it all stood at one moment."""
         values = {
             "merchant_id": merchant_id,
-            "payment_instrument": payment_instrument,
-            "shipping_address": shipping_address,
-            "instrument": instrument,
+            "payment_instrument": names.payment_instrument,
+            "shipping_address": names.shipping_address,
+            "instrument": names.instrument,
         }
-        if customer is None:
+        if names.customer is None:
             rows = await self._read("load_paying_tokens", values)
         else:
-            rows = await self._read("load_paying_customer", values | {"customer": customer})
-        return {row[1]: _token(row) for row in rows}
+            rows = await self._read("load_paying_customer", values | {"customer": names.customer})
+        return _standing(tuple([tuple(row) for row in rows]), names)
 
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:
         """Everything that a customer owns."""
@@ -231,6 +225,12 @@ def _token_of(row: tuple[Any, ...]) -> Token:
         case _:
             fingerprint, sealed = (bytes(value) if value is not None else None for value in row[12:14])
             return InstrumentIdentifier(**common, fingerprint=fingerprint, sealed=sealed)
+
+
+@lru_cache(maxsize=4096)
+def _standing(rows: tuple[tuple[Any, ...], ...], names: Names) -> Standing | Unresolved:
+    """The same rows stand for the same, so that a card which pays again is not read again."""
+    return standing({row[1]: _token_of(row) for row in rows}, names)
 
 
 # ---- writing

@@ -17,6 +17,7 @@ from kessai.tokenizer import Decided, Resolved, Tokenizer
 from kessai.tokens import network, rules
 from kessai.tokens.objects import Customer, InstrumentIdentifier, NetworkToken, PaymentInstrument, State
 from kessai.tokens.rules import Changes
+from kessai.tokens.standing import Names
 
 ACCEPTED = HttpResponse(202, b"")
 
@@ -103,7 +104,7 @@ class NetworkDesk:
 
     async def _secrets(self, asked: Asked, found: Resolved, wanted: str) -> bytes:
         """The text of payment credentials: of the network token; in version 3 of the card, where none pays."""
-        instrument = found.instrument
+        instrument = found.tokens.instrument
         assert instrument is not None, "what resolves to a number has an identifier"
         token = await self._tokens.network_token_of(asked.merchant_id, instrument.id)
         if token is None or not network.pays(token, network.Option.PREFER, month_of(self._make, asked)):
@@ -138,9 +139,8 @@ class NetworkDesk:
                 instrument = named.instrument
             case _:
                 raise Faulty(faults.NOT_FOUND)
-        found = await self._make.resolve(
-            asked.merchant_id, customer=customer, payment_instrument=payment_instrument, instrument=instrument
-        )
+        names = Names(customer=customer, payment_instrument=payment_instrument, instrument=instrument)
+        found = await self._make.resolve(asked.merchant_id, names)
         if not isinstance(found, Resolved):
             raise Faulty(faults.WRONG_STATE)
         return found

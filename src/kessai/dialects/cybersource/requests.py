@@ -20,7 +20,7 @@ from kessai.dialects.cybersource import agreements, fields, japan, members, stor
 from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
-from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied, Tokens
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied
 from kessai.dialects.cybersource.usual import Document, Reader, Usual
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
@@ -34,6 +34,7 @@ from kessai.payment.money import Currency, Money, loses_decimals
 from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
 from kessai.payment.void import Void
+from kessai.tokens.standing import Standing
 
 LARGEST_AMOUNT: Final = 100_000_000_000
 """From this many whole units on an amount is refused."""
@@ -99,7 +100,7 @@ def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Reque
 
 
 def usual_with_tokens(
-    usual: Usual, merchant: Merchant, now: datetime, brought: Supplied, tokens: Tokens
+    usual: Usual, merchant: Merchant, now: datetime, brought: Supplied, tokens: Standing
 ) -> Request | None:
     """The same of one whose tokens pay; None where there is something to say."""
     brought.add_to(usual.values)
@@ -107,7 +108,8 @@ def usual_with_tokens(
     if request is None:
         return None
     brought.keep_in_usual(usual.document, usual.values, tokens)
-    return Request(replace(request.command, particulars=_encode(usual.document)), usual.document, request.echo)
+    command = replace(request.command, particulars=_encode(usual.document))
+    return Request(command, usual.document, replace(request.echo, tokens=stored.shown(tokens)))
 
 
 def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> Request | None:

@@ -5,9 +5,11 @@ address, an amount is the same rule whoever brought the data.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
@@ -20,6 +22,7 @@ from kessai.payment.bank import BankAccount
 from kessai.payment.card import Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import Transaction
 from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
+from kessai.tokens.standing import Names, Standing
 
 Json = Mapping[str, object]
 Kind = type[Customer] | type[PaymentInstrument] | type[ShippingAddress] | type[InstrumentIdentifier]
@@ -41,6 +44,15 @@ class Named(Struct, frozen=True):
 
     ids: Mapping[Kind, str]
     paths: Mapping[Kind, str]
+
+    def names(self, *, needs_number: bool) -> Names:
+        return Names(
+            customer=self.ids.get(Customer),
+            payment_instrument=self.ids.get(PaymentInstrument),
+            instrument=self.ids.get(InstrumentIdentifier),
+            shipping_address=self.ids.get(ShippingAddress),
+            needs_number=needs_number,
+        )
 
     @property
     def is_legacy(self) -> bool:
@@ -81,32 +93,22 @@ def has_tokens(paying: Any) -> bool:
     )
 
 
-def named_in(paying: Any) -> Named | None:
+def names_in(paying: Any) -> Names | None:
     """The same tokens of a usual `paymentInformation`; None where one of them cannot be an id."""
-    ids: dict[Kind, str] = {}
-    for kind, held in (
-        (Customer, paying.customer),
-        (PaymentInstrument, paying.paymentInstrument),
-        (ShippingAddress, paying.shippingAddress),
-        (InstrumentIdentifier, paying.instrumentIdentifier),
-    ):
-        if held is not None:
-            if held.id is None or len(held.id) > LONGEST_ID:
-                return None
-            ids[kind] = held.id
-    return Named(ids, {})
+    held = (paying.customer, paying.paymentInstrument, paying.instrumentIdentifier, paying.shippingAddress)
+    ids = [None if one is None else one.id or "" for one in held]
+    if any(id_ == "" or (id_ is not None and len(id_) > LONGEST_ID) for id_ in ids):
+        return None
+    customer, payment_instrument, instrument, shipping_address = ids
+    return Names(
+        customer=customer,
+        payment_instrument=payment_instrument,
+        instrument=instrument,
+        shipping_address=shipping_address,
+    )
 
 
 # ---- what tokens stand for
-
-
-class Tokens(Struct, frozen=True, kw_only=True):
-    """The tokens that a payment pays with, as they stood when they were looked up."""
-
-    instrument: InstrumentIdentifier | None = None
-    payment_instrument: PaymentInstrument | None = None
-    shipping_address: ShippingAddress | None = None
-    customer: Customer | None = None
 
 
 class Supplied(Struct, frozen=True, kw_only=True):
@@ -149,7 +151,7 @@ class Supplied(Struct, frozen=True, kw_only=True):
                 if address is not None:
                     order.setdefault(name, address)
 
-    def keep_in_usual(self, document: Any, values: Json, tokens: "Tokens") -> None:
+    def keep_in_usual(self, document: Any, values: Json, tokens: Standing) -> None:
         """`naming` and `keep_in`, of a request that was read as a usual one: into its own members."""
         paying, card = document.paymentInformation, {}
         if self.expiry is not None and (values.get("month"), values.get("year")) == (
@@ -177,16 +179,21 @@ class Supplied(Struct, frozen=True, kw_only=True):
 NOTHING_BROUGHT: Final = Supplied()
 
 
-def supplied(tokens: Tokens, pan: Pan | None, expiry: str, *, has_bill_to: bool, has_ship_to: bool) -> Supplied:
-    """What tokens bring to a request. `pan` is the number behind them, None where the request brings its own; `expiry`
-    is `YYYY-MM` or empty; the others tell which addresses the request brings."""
+def supplied(tokens: Standing, pan: Pan | None, *, has_bill_to: bool, has_ship_to: bool) -> Supplied:
+    """What tokens bring to a request. `pan` is the number behind them, None where the request brings its own; the
+    others tell which addresses the request brings."""
+    return replace(_besides(tokens, has_bill_to, has_ship_to), pan=pan)
+
+
+@lru_cache(maxsize=4096)
+def _besides(tokens: Standing, has_bill_to: bool, has_ship_to: bool) -> Supplied:  # a cache's key
+    """What tokens bring besides the number."""
     owned = tokens.payment_instrument.document if tokens.payment_instrument is not None else {}
     address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
-    year, _, month = expiry.partition("-")
+    year, _, month = tokens.expiry.partition("-")
     kind = find(owned, ("card", "type"))
     bill_to, ship_to = owned.get("billTo"), address.get("shipTo")
     return Supplied(
-        pan=pan,
         expiry=Expiry(int(year), int(month)) if month else None,
         type=kind if isinstance(kind, str) and kind in _PAID_TYPES else None,
         bill_to=bill_to if isinstance(bill_to, dict) and not has_bill_to else None,
@@ -194,7 +201,7 @@ def supplied(tokens: Tokens, pan: Pan | None, expiry: str, *, has_bill_to: bool,
     )
 
 
-def naming(document: Json, tokens: Tokens) -> dict[str, object]:
+def naming(document: Json, tokens: Standing) -> dict[str, object]:
     """A request with the ids of the tokens that pay."""
     whole = dict(document)
     paying = _object(whole, "paymentInformation")
@@ -218,7 +225,7 @@ def _object(holder: dict[str, object], name: str) -> dict[str, object]:
     return changed
 
 
-def _members(tokens: Tokens) -> dict[str, InstrumentIdentifier | PaymentInstrument | ShippingAddress | Customer]:
+def _members(tokens: Standing) -> dict[str, InstrumentIdentifier | PaymentInstrument | ShippingAddress | Customer]:
     """Member of `paymentInformation` to token, in the order of published answers."""
     found = {
         "instrumentIdentifier": tokens.instrument,
@@ -229,7 +236,8 @@ def _members(tokens: Tokens) -> dict[str, InstrumentIdentifier | PaymentInstrume
     return {name: token for name, token in found.items() if token is not None}
 
 
-def shown(tokens: Tokens) -> dict[str, object]:
+@lru_cache(maxsize=4096)
+def shown(tokens: Standing) -> Mapping[str, object]:
     """Tokens as an answer's `paymentInformation` shows them."""
     return {
         name: {"id": token.id, "state": token.state.value} if name == "instrumentIdentifier" else {"id": token.id}
