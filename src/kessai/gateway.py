@@ -89,6 +89,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     claims: tuple[Claim, ...] = ()
     """What only one request may have: its idempotency key, its signature."""
     attach: Attach | None = None
+    fingerprint: bytes | None = None
+    """Of the card, where it is known: a stored one has it beside its number."""
 
 
 class Gateway:
@@ -248,9 +250,10 @@ class Gateway:
         sealed = None
         if is_new and card is not None:
             try:
-                sealed = self._seal(merchant, payment, card)
+                sealed = self._seal(merchant, payment, card, circumstances.fingerprint)
             except Spent:
-                sealed = await self.sealed(partial(self._seal, merchant, payment, card))
+                again = partial(self._seal, merchant, payment, card, circumstances.fingerprint)
+                sealed = await self.sealed(again)
         write = Begin(
             payment=payment,
             transaction=transaction,
@@ -280,7 +283,7 @@ class Gateway:
                 await self.database.write(Finish(merchant_id=merchant.id, transaction=failed))
             raise
 
-    def _seal(self, merchant: Merchant, payment: Payment, card: Instrument) -> SealedCard:
+    def _seal(self, merchant: Merchant, payment: Payment, card: Instrument, fingerprint: bytes | None) -> SealedCard:
         if isinstance(card, BankAccount):
             return SealedCard(
                 self.vault.seal_account(merchant.id, payment.id, card),
@@ -288,7 +291,7 @@ class Gateway:
             )
         return SealedCard(
             self.vault.seal_card(merchant.id, payment.id, card.pan, card.expiry),
-            self.vault.fingerprint(merchant.id, card.pan),
+            fingerprint or self.vault.fingerprint(merchant.id, card.pan),
         )
 
     # ---- between the commits

@@ -30,13 +30,12 @@ from kessai.payment.lifecycle import Operation, Outcome, Payment, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
 from kessai.storage import sqlite
-from kessai.storage import tokens as stored_tokens
 from kessai.storage.database import CommitUnknown, Database, Query, Run, Unavailable
 from kessai.storage.payments import Answer, Claim, to_ms
 from kessai.storage.subscriptions import BeginCharge
 from kessai.storage.tokens import WriteTokens
 from kessai.storage.writes import Begin, Replay, claim_row
-from kessai.tokens import rules
+from kessai.tokens import rules, standing
 from kessai.tokens.objects import PaymentInstrument, Token
 from kessai.tokens.standing import Names, Standing, Unresolved
 from kessai.vault import Vault
@@ -191,7 +190,7 @@ def nonce_reused(patch: Patch) -> None:
 
 def deletion_that_leaves_a_token_payable(patch: Patch) -> None:
     """Its owner is told that it is gone; whoever pays does not look."""
-    gone, standing = rules.gone, stored_tokens.standing
+    gone, resolved = rules.gone, standing.resolved
 
     def half_gone(token: Token, now: datetime) -> Token:
         marked = gone(token, now)
@@ -204,10 +203,10 @@ def deletion_that_leaves_a_token_payable(patch: Patch) -> None:
             name: msgspec.structs.replace(token, deleted_at=None) if isinstance(token, PaymentInstrument) else token
             for name, token in found.items()
         }
-        return standing(seen, names)
+        return resolved(seen, names)
 
     patch(rules, "gone", half_gone)
-    patch(stored_tokens, "standing", unseen)
+    patch(standing, "resolved", unseen)
 
 
 def tokens_of_a_declined_payment(patch: Patch) -> None:

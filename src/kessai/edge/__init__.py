@@ -355,14 +355,13 @@ class Edge:
             sent = document or parse(request.body)
             assert not isinstance(sent, Malformed), "a request that is malformed was decoded"
             command = await self._paying.agreed(merchant, command, sent, cards)
-        maker = self._paying.maker(merchant, decoded, cards) if cards is not None else None
 
         def encode(payment: Payment, transaction: Transaction) -> Answer:
             return encoded(decoded, decoded.echo, payment, transaction)
 
-        if cards is not None and cards.claim is not None:
-            claims += (cards.claim,)
-        circumstances = Circumstances(correlation=correlation, scenario=asked, proof=proof, claims=claims, attach=maker)
+        circumstances = Circumstances(correlation=correlation, scenario=asked, proof=proof, claims=claims)
+        if cards is not None:
+            circumstances = self._paying.surrounding(circumstances, merchant, decoded, cards)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
         return self._answered(account, operation, answer, request.body)
 

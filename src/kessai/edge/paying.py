@@ -28,6 +28,7 @@ from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
 from kessai.edge.proving import Proving
+from kessai.gateway import Circumstances
 from kessai.outcomes import Attached
 from kessai.payment.agreement import Original
 from kessai.payment.authorize import Authorize
@@ -84,6 +85,9 @@ class Stored(Struct, frozen=True, kw_only=True):
     """What is on file of its expiry."""
     claim: Claim | None = None
     """Of the transient token that pays: it goes with commit 1."""
+
+    fingerprint: bytes | None = None
+    """Of the card, where its stored number pays."""
 
     @property
     def has_tokens(self) -> bool:
@@ -188,7 +192,8 @@ class Paying:
         request = requests.usual_with_tokens(usual, merchant, now, brought, tokens)
         if request is None:
             return None
-        return request, Stored(document={}, brought=brought, tokens=tokens, types=frozenset())
+        fingerprint = tokens.instrument.fingerprint if tokens.instrument is not None else None
+        return request, Stored(document={}, brought=brought, tokens=tokens, types=frozenset(), fingerprint=fingerprint)
 
     def asked(self, merchant: Merchant, body: bytes) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
@@ -250,7 +255,13 @@ class Paying:
 
     # ---- what an approval makes
 
-    def maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
+    def surrounding(self, by: Circumstances, merchant: Merchant, request: Request, found: Stored) -> Circumstances:
+        """What surrounds a command, with what stored cards add to it."""
+        claims = by.claims if found.claim is None else (*by.claims, found.claim)
+        maker = self._maker(merchant, request, found)
+        return replace(by, claims=claims, attach=maker, fingerprint=found.fingerprint)
+
+    def _maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
         """What decides on the tokens of an approved payment; None where there will be none to decide on."""
         command = request.command
         if isinstance(command, Echeck):

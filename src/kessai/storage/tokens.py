@@ -17,6 +17,7 @@ from kessai.storage.compact import pack, unpack
 from kessai.storage.database import Database, Row, Run
 from kessai.storage.payments import Answer, Claim, encode_json, from_ms, to_ms, told_before
 from kessai.storage.writes import Conflict, Finish, Raced, claim_row, forget
+from kessai.tokens import standing
 from kessai.tokens.objects import (
     Customer,
     InstrumentIdentifier,
@@ -30,7 +31,6 @@ from kessai.tokens.objects import (
 )
 from kessai.tokens.rules import Changes, Referred
 from kessai.tokens.standing import Names, Standing, Unresolved
-from kessai.tokens.standing import standing as standing
 
 T = TypeVar("T", bound=Token)
 
@@ -42,6 +42,8 @@ KINDS: Final[Mapping[type[Token], str]] = {
     NetworkToken: "network token",
 }
 MOST_REFERRING: Final = 1_000
+MOST_KNOWN: Final = 4096
+"""Of what is remembered of tokens that paid; it is forgotten as a whole."""
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -50,6 +52,7 @@ class Tokens:
 
     def __init__(self, database: Database) -> None:
         self._read = database.read
+        self._known: dict[tuple[object, ...], Standing | Unresolved] = {}
 
     async def customer(self, merchant_id: str, token_id: str) -> Customer | Missing:
         return await self._find(merchant_id, token_id, Customer)
@@ -137,7 +140,14 @@ class Tokens:
             rows = await self._read("load_paying_tokens", values)
         else:
             rows = await self._read("load_paying_customer", values | {"customer": names.customer})
-        return _standing(tuple([tuple(row) for row in rows]), names)
+        # By revision, document and seal a token is the same as it was: what pays again is not read again.
+        key = (merchant_id, names, *[(row[1], row[4], row[6], row[13]) for row in rows])
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            found = self._known[key] = standing.resolved({row[1]: _token(row) for row in rows}, names)
+        return found
 
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:
         """Everything that a customer owns."""
@@ -225,12 +235,6 @@ def _token_of(row: tuple[Any, ...]) -> Token:
         case _:
             fingerprint, sealed = (bytes(value) if value is not None else None for value in row[12:14])
             return InstrumentIdentifier(**common, fingerprint=fingerprint, sealed=sealed)
-
-
-@lru_cache(maxsize=4096)
-def _standing(rows: tuple[tuple[Any, ...], ...], names: Names) -> Standing | Unresolved:
-    """The same rows stand for the same, so that a card which pays again is not read again."""
-    return standing({row[1]: _token_of(row) for row in rows}, names)
 
 
 # ---- writing

@@ -56,7 +56,7 @@ class Unresolved(Struct, frozen=True):
     why: str
 
 
-def standing(found: Mapping[str, Token], names: Names) -> Standing | Unresolved:
+def resolved(found: Mapping[str, Token], names: Names) -> Standing | Unresolved:
     """What tokens stand for, out of those that were found of them, by id.
 
     A customer's token does not go with another customer.
