@@ -44,7 +44,6 @@ _KEPT: Final = ("amount", "expiry", "name", "email", "option")
 _LONGEST: Final = 300
 _SAFE: Final = {
     "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), clipboard-read=(), payment=()",
     "cross-origin-opener-policy": "same-origin",
