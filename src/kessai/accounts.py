@@ -302,7 +302,7 @@ class Accounts:
                 kept = self._open_bearer(merchant_id, row.id, row.sealed)
                 if isinstance(kept, Bearer):
                     return kept
-                raise Refused(f"only hashes are kept of the keys of {merchant_id}, a live merchant")
+                raise Refused(f"only hashes are kept of the keys of {merchant_id}: it is, or was, a live merchant")
         raise Refused(f"the merchant {merchant_id} has no keys of the PaymentOptions wire")
 
     def _certificate_row(self, merchant_id: str, data: bytes, now: datetime) -> KeyRow:

@@ -22,6 +22,7 @@ from tests.recurring.test_jobs import Deaf
 ROUTE = f"{PREFIX}/subscription/payment"
 REPLAYED = "kessai-replayed"
 PLAN: Json = {"plan_name": "Gold", "cycle_type": "DAYS", "cycle_interval": 2, "max_cycle_count": 3}
+TRIAL: Json = {"has_trial_period": True, "trial_period_duration_type": "DAYS", "trial_period_duration": 14}
 
 
 def wanted(shop: Shop, **changes: object) -> Json:
@@ -165,13 +166,17 @@ def test_a_crash_before_anything_was_written(service: Service) -> None:
     assert begun(shop)[:2] == (1, 1)
 
 
-@pytest.mark.parametrize("moved", ["", "2d"], ids=["at once", "after the next charge"])
-def test_a_crash_between_the_charge_and_its_answer(service: Service, moved: str) -> None:
+@pytest.mark.parametrize(
+    ("moved", "trial"), [("", {}), ("2d", {}), ("", TRIAL)], ids=["at once", "after the next charge", "in its trial"]
+)
+def test_a_crash_between_the_charge_and_its_answer(service: Service, moved: str, trial: Json) -> None:
     """The same request finds the subscription and its first charge; nothing is charged again, nor ahead of its time."""
-    shop = shop_of(service, f"po_keys_charged_{moved or 'now'}")
-    identifier = long_ago(shop)
-    claim(shop, "first", wanted(shop), identifier)
-    first = send(shop, "first", wanted(shop)).json()
+    shop = shop_of(service, f"po_keys_charged_{moved or len(trial)}")
+    identifier, asked = long_ago(shop), wanted(shop)
+    asked["subscription"] |= trial
+    claim(shop, "first", asked, identifier)
+    first = send(shop, "first", asked).json()
+    assert first["payment_details"]["amount"] == (0 if trial else 1000)
     if moved:
         service.run(service.house.clocks.move(service.house.accounts.get(shop.merchant), advance=moved))
         deadline = time.monotonic() + 20
@@ -179,13 +184,13 @@ def test_a_crash_between_the_charge_and_its_answer(service: Service, moved: str)
             assert time.monotonic() < deadline
             time.sleep(0.02)
     before = begun(shop)
-    claim(shop, "again", wanted(shop), identifier)  # as it stands before the answer is kept
-    again = send(shop, "again", wanted(shop))
+    claim(shop, "again", asked, identifier)  # as it stands before the answer is kept
+    again = send(shop, "again", asked)
     assert code_of(again) == (201, "INFO0000")
     assert again.json()["transaction_details"] == first["transaction_details"]
     assert again.json()["subscription_details"]["id"] == first["subscription_details"]["id"]
     assert begun(shop) == before
-    assert send(shop, "again", wanted(shop)).headers[REPLAYED] == "true"
+    assert send(shop, "again", asked).headers[REPLAYED] == "true"
     shop.service.assert_books()
 
 
