@@ -63,14 +63,14 @@ ROOMS: Final[Mapping[str, str]] = {
     "risk": "accounts, authenticator, dialects, edge, ids, log, payment, sandbox",
     "checkout": "authentication, authenticator, dialects, edge, limits",
     "searches": "accounts, dialects, edge, gateway, log, payment, storage",
-    "once": "dialects, edge, gateway, payment, storage",
+    "once": "dialects, edge, gateway, ids, payment, storage",
     "clock": "accounts, dialects, edge, log, once, payment, sandbox, storage",
     "billing": "accounts, claims, dialects, edge, gateway, ids, jobs, log, once, payment, storage, tokenizer, tokens",
     "webhooks": "accounts, dialects, edge, gateway, ids, keys, log, once, payment, storage, vault",
     "parcels": "",
     "moving": "dialects, parcels, payment, storage, tokenizer, tokens",
     "s2s": "accounts, authentication, authenticator, claims, dialects, edge, gateway, ids, jobs, limits, log, metrics, "
-    "outcomes, payment, sandbox, storage, tokenizer, tokens",
+    "once, outcomes, payment, sandbox, storage, tokenizer, tokens",
     "hosted": "accounts, authentication, checkout, claims, dialects, edge, gateway, ids, limits, log, metrics, "
     "outcomes, payment, s2s, sandbox, storage",
     "second": "accounts, authenticator, gateway, hosted, jobs, limits, metrics, payment, s2s, tokenizer",

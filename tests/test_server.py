@@ -201,6 +201,7 @@ def test_a_refusal_says_why_in_the_public_shape() -> None:
     assert names == {
         b"content-type": b"application/hal+json;charset=utf-8",
         b"content-length": str(len(body)).encode(),
+        b"x-content-type-options": b"nosniff",
         b"connection": b"close",
     }
 

@@ -28,7 +28,9 @@ from kessai.payment import issuers
 from kessai.payment.merchant import Merchant, Mode, ServerToServer, Terms
 from kessai.payment.risk import Limits
 from kessai.storage.database import Database
+from kessai.storage.keys import Change, Reseal
 from kessai.storage.merchants import AddKey, AddMerchant, KeyRow, MerchantRow, Merchants, RevokeKey, SetMerchant
+from kessai.storage.sealed import SEALED
 from kessai.vault import Vault
 
 ANSWERS: Final = "answers"
@@ -53,6 +55,16 @@ class Bearer(msgspec.Struct, frozen=True):
 
     api_key: str
     x_api_key: str
+
+    @property
+    def hashed(self) -> "Hashed":
+        return Hashed((hash_of(self.api_key.encode()), hash_of(self.x_api_key.encode())))
+
+
+class Hashed(msgspec.Struct, frozen=True):
+    """What is kept of the pair of a live merchant: enough to find it, and no more (R-53)."""
+
+    hashes: tuple[bytes, bytes]
 
 
 @dataclass(slots=True)
@@ -159,8 +171,8 @@ class Accounts:
             if row.revoked_at is not None:
                 continue
             if row.kind == BEARER and row.sealed is not None:
-                pair = self._open_bearer(merchant_id, row.id, row.sealed)
-                bearers |= {hash_of(text.encode()): row.id for text in (pair.api_key, pair.x_api_key)}
+                kept = self._open_bearer(merchant_id, row.id, row.sealed)
+                bearers |= dict.fromkeys((kept.hashed if isinstance(kept, Bearer) else kept).hashes, row.id)
             elif row.sealed is not None:
                 secret = self._vault.open_secret(merchant_id, row.id, "shared_secret", row.sealed)
                 live[row.id] = SharedSecret(row.id, secret, merchant_id)
@@ -176,8 +188,16 @@ class Accounts:
         account.bearers = bearers
         self._bearers |= dict.fromkeys(bearers, merchant_id)
 
-    def _open_bearer(self, merchant_id: str, key_id: str, sealed: bytes) -> Bearer:
-        return msgspec.json.decode(self._vault.open_secret(merchant_id, key_id, "shared_secret", sealed), type=Bearer)
+    def _open_bearer(self, merchant_id: str, key_id: str, sealed: bytes) -> Bearer | Hashed:
+        opened = self._vault.open_secret(merchant_id, key_id, "shared_secret", sealed)
+        try:
+            return msgspec.json.decode(opened, type=Bearer)
+        except msgspec.ValidationError:
+            return msgspec.json.decode(opened, type=Hashed)
+
+    async def _seal_bearer(self, merchant_id: str, key_id: str, kept: Bearer | Hashed, now: datetime) -> bytes:
+        seal = partial(self._vault.seal_secret, merchant_id, key_id, "shared_secret", msgspec.json.encode(kept))
+        return await self.keys.sealed(seal, now)
 
     # ---- changes
 
@@ -220,7 +240,7 @@ class Accounts:
             keys.append(key)
             shown |= {"key_id": key.id} | ({"shared_secret": text} if shared_secret is None else {})
         if legal_name is not None:
-            key, pair = await self._bearer_row(merchant_id, now)
+            key, pair = await self._bearer_row(merchant_id, Mode(mode), now)
             keys.append(key)
             shown |= {"legal_name": legal_name} | pair
         write = AddMerchant(row=row, keysets={str(p): bytes(k) for p, k in keysets.items()}, keys=tuple(keys), now=now)
@@ -252,14 +272,14 @@ class Accounts:
         row = KeyRow(id=key_id, kind="secret", sealed=sealed, certificate=None, created_at=now, revoked_at=None)
         return row, text
 
-    async def _bearer_row(self, merchant_id: str, now: datetime) -> tuple[KeyRow, dict[str, object]]:
-        """A new pair of bearer secrets, and how it is shown, once."""
+    async def _bearer_row(self, merchant_id: str, mode: Mode, now: datetime) -> tuple[KeyRow, dict[str, object]]:
+        """A new pair of bearer secrets, and how it is shown, once; of a live merchant's, their hashes are kept."""
         pair, key_id = Bearer(secrets.token_urlsafe(32), secrets.token_urlsafe(32)), f"po-{uuid.uuid4()}"
-        seal = partial(self._vault.seal_secret, merchant_id, key_id, "shared_secret", msgspec.json.encode(pair))
+        kept = pair if mode is Mode.TEST else pair.hashed
         row = KeyRow(
             id=key_id,
             kind=BEARER,
-            sealed=await self.keys.sealed(seal, now),
+            sealed=await self._seal_bearer(merchant_id, key_id, kept, now),
             certificate=None,
             created_at=now,
             revoked_at=None,
@@ -269,17 +289,20 @@ class Accounts:
     async def add_bearer(self, merchant_id: str, now: datetime) -> dict[str, object]:
         """Another pair of bearer secrets for a merchant, shown once."""
         account = self.get(merchant_id)
-        row, shown = await self._bearer_row(merchant_id, now)
+        row, shown = await self._bearer_row(merchant_id, account.merchant.mode, now)
         if not await self.database.write(AddKey(merchant_id, row)):
             raise Refused(f"the merchant {merchant_id} has, or had, a key {row.id}")
         await self._load_keys(account)
         return {"merchant": merchant_id, "kind": row.kind, **shown}
 
     async def bearer(self, merchant_id: str) -> Bearer:
-        """The latest live pair of bearer secrets, opened for its owner."""
+        """The latest pair of bearer secrets of a test merchant that is not revoked, opened for its owner."""
         for row in reversed(await self._rows.keys(merchant_id)):
             if row.kind == BEARER and row.sealed is not None and row.revoked_at is None:
-                return self._open_bearer(merchant_id, row.id, row.sealed)
+                kept = self._open_bearer(merchant_id, row.id, row.sealed)
+                if isinstance(kept, Bearer):
+                    return kept
+                raise Refused(f"only hashes are kept of the keys of {merchant_id}: it is, or was, a live merchant")
         raise Refused(f"the merchant {merchant_id} has no keys of the PaymentOptions wire")
 
     def _certificate_row(self, merchant_id: str, data: bytes, now: datetime) -> KeyRow:
@@ -359,8 +382,25 @@ class Accounts:
             merchant = _merchant(row)
             if await self.database.write(SetMerchant(seen, row.mode, row.terms)):
                 account.merchant, account.overrides = merchant, overrides
+                if merchant.mode is Mode.LIVE:
+                    await self._forget_bearers(merchant_id)
                 return describe(account)
         raise Refused(f"the merchant {merchant_id} is being changed by others; try again")
+
+    async def _forget_bearers(self, merchant_id: str) -> None:
+        """Keep the hashes of a merchant's bearer secrets and no more: it has gone live."""
+        column = next(each for each in SEALED if each.table == "merchant_keys")
+        for _ in range(MOST_RACES):  # until none is left: a key of the vault may turn meanwhile
+            changes: list[Change] = []
+            for row in await self._rows.keys(merchant_id):
+                if row.kind == BEARER and row.sealed is not None:
+                    kept = self._open_bearer(merchant_id, row.id, row.sealed)
+                    if isinstance(kept, Bearer):
+                        sealed = await self._seal_bearer(merchant_id, row.id, kept.hashed, row.created_at)
+                        changes.append(Change(key=(row.id,), was=row.sealed, sealed=sealed))
+            if not changes:
+                return
+            await self.database.write(Reseal(merchant_id, column, changes))
 
     async def shared_secret(self, merchant_id: str) -> tuple[str, str]:
         """Key id and base64 text of the latest live shared secret, opened for its owner."""

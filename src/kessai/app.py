@@ -387,9 +387,8 @@ async def _add_sandbox(accounts: Accounts, now: datetime) -> None:
 
 def _registry(settings: Settings, accounts: Accounts, ring: Vault, merchants: Callable[[], list[Merchant]]) -> Registry:
     """The webhooks, read whenever merchants are."""
-    own = {host.lower() for host in settings.accepted_hosts}
-    if settings.public_url:
-        own.add((urlsplit(settings.public_url).hostname or "").lower())
+    named = (*(f"//{host}" for host in settings.accepted_hosts), settings.public_url)
+    own = {urlsplit(each).hostname or "" for each in named} - {""}  # whatever the port
     declared = {host.lower() for host in settings.webhook_test_hosts}
     registry = Registry(accounts.database, ring, accounts.keys, merchants, declared=declared, own=own)
     accounts.beside = registry.load

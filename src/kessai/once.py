@@ -6,8 +6,11 @@ the same resource.
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from enum import Enum
 from typing import Final
 
+from kessai import ids
 from kessai.dialects import HttpResponse
 from kessai.edge import REPLAYED
 from kessai.gateway import Busy
@@ -20,14 +23,35 @@ SUCCESS: Final = 300
 """Statuses below are kept; above them nothing was done, and the claims are free again."""
 
 
+class Fate(Enum):
+    """What becomes of the claims of a request that was carried out."""
+
+    KEPT = "kept"
+    """Whoever comes again is told the same."""
+    FREE = "free"
+    """Nothing was done."""
+    OPEN = "open"
+    """Nobody can say yet what was done: the same request goes on with it later."""
+
+
+def _usual(told: HttpResponse) -> Fate:
+    return Fate.KEPT if told.status < SUCCESS else Fate.FREE
+
+
 async def once(
     database: Database,
     merchant_id: str,
     claims: tuple[Claim, ...],
     new_id: int,
     do: Callable[[int], Awaitable[HttpResponse]],
+    *,
+    fate: Callable[[HttpResponse], Fate] = _usual,
+    patience: timedelta | None = None,
 ) -> HttpResponse | Refusal:
-    """Carry a request out under its claims. `do` is called with the id of the resource: it may be there already."""
+    """Carry a request out under its claims. `do` is called with the id of the resource: it may be there already.
+
+    `patience`: how long the first of several requests is let alone; the others are told that it is in progress.
+    """
     rows, identifier = Subscriptions(database), new_id
     ours: list[tuple[Claim, int]] = []
     begun: list[tuple[Claim, int]] = []  # of the same request, which is under way, or was when its process ended
@@ -50,6 +74,8 @@ async def once(
             told = claim.taken or claim.other
         elif kept.answer is not None:
             told = HttpResponse(kept.answer.status, kept.answer.body, {REPLAYED: "true"})
+        elif patience is not None and ids.made_at(new_id) - ids.made_at(kept.id) < patience:
+            told = Refusal.IN_PROGRESS
         else:
             identifier = kept.id
             begun.append((claim, identifier))
@@ -57,7 +83,10 @@ async def once(
         break
     if told is None:
         told = await do(identifier)
-        if told.status < SUCCESS:
+        ending = fate(told)
+        if ending is Fate.OPEN:
+            return told
+        if ending is Fate.KEPT:
             for claim, holder in ours + begun:
                 answer = Answer(told.status, told.body)
                 await database.write(KeepAnswer(merchant_id=merchant_id, key=claim.key, id=holder, answer=answer))

@@ -133,6 +133,7 @@ class Refusal(Enum):
             "content-type: application/hal+json;charset=utf-8\r\n"
             f"content-length: {len(body)}\r\n"
             f"v-c-correlation-id: {uuid.uuid4()}\r\n"
+            "x-content-type-options: nosniff\r\n"
             f"{_HEADERS.get(status, '')}"
             "connection: close\r\n\r\n"
         )

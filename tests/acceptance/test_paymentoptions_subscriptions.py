@@ -29,7 +29,7 @@ def shop(service: Service) -> Shop:
     return shop_of(service, "po_subscriptions")
 
 
-def subscribe(shop: Shop, headers: dict[str, str] | None = None, **changes: object) -> Result:
+def subscribe(shop: Shop, **changes: object) -> Result:
     plan: Json = {
         "plan_name": "Gold",
         "plan_desc": "Every other day",
@@ -44,7 +44,7 @@ def subscribe(shop: Shop, headers: dict[str, str] | None = None, **changes: obje
         "discount_percentage": 10,
         "discount_duration": 2,
     }
-    return shop.post("subscription/payment", shop.body(subscription=plan | changes), headers)
+    return shop.post("subscription/payment", shop.body(subscription=plan | changes))
 
 
 def details(shop: Shop, subscription: str) -> Json:
@@ -112,6 +112,42 @@ def test_a_subscription_is_charged_to_its_end(service: Service) -> None:
     shop.service.assert_books()
 
 
+def test_the_list_and_the_details_as_they_are_sent(service: Service) -> None:
+    """Cases 50 and 53: an array and an object beside nothing else, and no `gateway_response`."""
+    shop = shop_of(service, "po_case_50")
+    [one, other] = [paid(subscribe(shop)) for _ in range(2)]
+    listed, read = (
+        shop.raw("GET", f"{PREFIX}/subscription/{name}", shop.client.headers) for name in ("list", one.subscription)
+    )
+    for answer in (listed, read):
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json; charset=utf-8")
+        found = answer.json()
+        assert list(found) == ["success", "status_code", "is_live", "subscription_details"]
+        assert (found["success"], found["status_code"], found["is_live"]) == (True, 200, False)
+    everything, whole = listed.json()["subscription_details"], read.json()["subscription_details"]
+    assert (type(everything), type(whole)) == (list, dict)
+    assert [each["id"] for each in everything] == [one.subscription, other.subscription]
+    assert list(whole) == [
+        "id",
+        "type",
+        "max_cycle_count",
+        "status",
+        "completed_payment_cycle",
+        "last_payment_status",
+        "next_payment_date",
+        "next_payment_cycle",
+        "subscription_plan_details",
+        "subscription_transaction_details",
+    ]
+    for found in (everything[0], whole):
+        assert (found["id"], found["status"], found["completed_payment_cycle"]) == (one.subscription, "ACTIVE", 1)
+        plan, [charge] = found["subscription_plan_details"], found["subscription_transaction_details"]
+        assert (plan["amount"], type(plan["amount"]), plan["ccy"]) == (1000, int, "JPY")
+        assert list(charge) == ["id", "ref", "cycle", "status", "transaction_date", "amount", "ccy", "event"]
+        assert (charge["amount"], type(charge["amount"]), charge["event"]) == (900, int, "CAPTURED")
+    assert {**everything[0], "last_payment_status": "SUCCESSFUL"} == whole
+
+
 def test_pause_resume_cancel_have_no_body(shop: Shop) -> None:
     made = paid(subscribe(shop))
     path = f"{PREFIX}/subscription/{made.subscription}"
@@ -158,14 +194,6 @@ def test_a_first_payment_that_is_declined_is_no_subscription(service: Service) -
     assert (made.status, made.code, made.response_code) == (412, "ERR3016", -8006)
     assert shop.client.status(made.id).code == "ERR3016"
     assert shop.client.subscriptions() == []
-
-
-def test_a_key_is_refused_where_it_would_not_be_kept(shop: Shop) -> None:
-    before = shop.client.subscriptions()
-    refused = subscribe(shop, {"idempotency-key": "once"})
-    assert (refused.status, refused.code) == (400, "VAL0004")
-    assert "idempotency-key" in refused.message
-    assert shop.client.subscriptions() == before, "nothing was begun"
 
 
 @pytest.mark.parametrize("trial", [False, True])
@@ -216,7 +244,7 @@ def test_another_merchants_subscription_is_like_none(service: Service, shop: Sho
     ],
 )
 def test_a_plan_that_cannot_be(shop: Shop, changes: dict[str, object], member: str) -> None:
-    result = subscribe(shop, None, **changes)
+    result = subscribe(shop, **changes)
     assert (result.status, f"`{member}`" in result.message) == (400, True)
 
 

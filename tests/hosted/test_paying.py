@@ -13,7 +13,7 @@ from kessai.hosted.words import WORDS
 from tests.acceptance.client import Service
 from tests.acceptance.options import Shop, shop_of
 from tests.acceptance.test_secrets import forms
-from tests.hosted.payer import RETURNS, Payer, payments
+from tests.hosted.payer import LINK, RETURNS, Payer, asking, made, path_of, payments
 from tests.threeds.shop import later, left_behind
 
 DECLINES = "insufficient-funds"
@@ -138,6 +138,24 @@ def test_a_cancelled_link_pays_nothing(shop: Shop) -> None:
     assert len(payments(shop)) == before
     bare = Payer.of(shop, return_url={"webhook_url": "https://shop.example/hook"})
     assert bare.cancel().said == WORDS["cancelled"]["en"]
+
+
+def test_letters_of_an_address_are_sent_as_octets(shop: Shop) -> None:
+    """A-82: an address is one on every route or on none; it is shown as it was sent, and browsers go where it says."""
+    urls = {name: f"https://shop.example/注文/{name}?店=青空" for name in ("success_url", "decline_url", "cancel_url")}
+    goes = {name: f"https://shop.example/%E6%B3%A8%E6%96%87/{name}?%E5%BA%97=%E9%9D%92%E7%A9%BA" for name in urls}
+    link = made(shop, return_url=urls)
+    assert link.document["return_url"] == urls | {"webhook_url": None}
+    payer = Payer(shop.service.http, path_of(link))
+    page = payer.open()
+    assert page.policy["form-action"] == "'self' https://shop.example"
+    assert payer.pay(page).sent_to == goes["success_url"]
+    assert payer.open().link == goes["success_url"]
+    assert Payer.of(shop, return_url=urls).cancel().sent_to == goes["cancel_url"]
+    assert shop.pay(return_url=urls).success
+    host = {"success_url": "https://店.example/"}
+    for refused in (shop.pay(return_url=host), shop.post(LINK, asking(shop, return_url=host))):
+        assert (refused.status, refused.code) == (400, "VAL0004")
 
 
 def test_a_link_expires(shop: Shop) -> None:

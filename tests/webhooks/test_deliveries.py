@@ -2,7 +2,8 @@
 
 import time
 
-from tests.acceptance.client import VISA, Service, amount_of, payment
+from tests.acceptance.client import PENDING, VISA, VOIDED, Service, amount_of, payment
+from tests.acceptance.test_echecks import echeck
 from tests.recurring import shop as recurring
 from tests.webhooks.receiver import FAILED, OK, Receiver, Request, receiving
 from tests.webhooks.shop import ACCEPTED, CAPTURED, Shop, open_shop
@@ -47,6 +48,30 @@ def test_every_outcome_has_its_event(shop: Shop, receiver: Receiver) -> None:
             "payments.authorization.status.rejected",
         )
     )
+
+
+def test_an_echeck_has_events_of_its_own(shop: Shop, receiver: Receiver) -> None:
+    """Debits, credits, refunds and voids, taken and declined: none of them is told as a card's."""
+    shop.subscribe(receiver)
+    debit = shop.till.post("/pts/v2/payments", echeck())
+    assert debit.said == PENDING
+    shop.till.post(f"/pts/v2/payments/{debit.id}/refunds", amount_of("1.00"))
+    shop.till.post("/pts/v2/credits", echeck())
+    undone = shop.till.post("/pts/v2/payments", echeck())
+    assert shop.till.post(f"/pts/v2/payments/{undone.id}/voids", {}).said == VOIDED
+    declined = shop.till.call("POST", "/pts/v2/payments", echeck(), {"kessai-scenario": "general-decline"})
+    assert declined.json["status"] == "DECLINED"
+    told = receiver.until(lambda seen: len(seen) >= 6)
+    assert sorted(each.event for each in told) == [
+        *["payments.credits.accepted"] * 2,
+        *["payments.payments.accepted"] * 2,
+        "payments.payments.failed",
+        "payments.voids.accepted",
+    ]
+    assert {each.json["productId"] for each in told} == {"eCheck"}
+    first = next(each for each in told if each.json["payload"]["data"]["id"] == debit.id)
+    assert first.json["payload"]["data"] == {name: value for name, value in debit.json.items() if name != "_links"}
+    assert first.is_signed_by(shop.key_id, shop.secret)
 
 
 def test_no_card_number_and_no_code_is_told(service: Service, shop: Shop, receiver: Receiver) -> None:

@@ -59,7 +59,7 @@ def test_the_older_form_means_the_same(shop: Shop, receiver: Receiver) -> None:
 def test_products_are_listed(shop: Shop) -> None:
     path = "/notification-subscriptions/v2/products/"
     found = {each["productId"]: each for each in shop.till.call("GET", path + shop.id).any}
-    assert set(found) == {"payments", "recurringBilling", "tokenManagement"}
+    assert set(found) == {"payments", "eCheck", "recurringBilling", "tokenManagement"}
     assert ACCEPTED in [event["eventName"] for event in found["payments"]["eventTypes"]]
     assert shop.till.call("GET", path + "somebody").status == 404
 
@@ -84,6 +84,52 @@ def test_products_are_listed(shop: Shop) -> None:
 def test_a_bad_member_is_named(shop: Shop, receiver: Receiver, changes: Json, field: str, reason: str) -> None:
     refused = shop.till.post(WEBHOOKS, shop.wish(receiver) | changes)
     assert (refused.status, refused.fields) == (400, [(field, reason)])
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"securityType": "oAuth", "config": {"oAuthURL": "https://shop.example/token", "oAuthTokenType": "Bearer"}},
+        {"securityType": "oAuth_JWT", "config": {"additionalConfig": {"aud": "a", "client_id": "b", "keyId": "c"}}},
+        {"securityType": "OAUTH"},
+        {"securityType": "key_mle"},
+        {"securityType": None},
+        "KEY",
+    ],
+)
+def test_a_security_that_is_not_there_is_refused_clearly(shop: Shop, receiver: Receiver, policy: object) -> None:
+    """When it is made and when it is changed, with the reason for a test merchant; and nothing is changed."""
+    kept = shop.subscribe(receiver)
+    before = shop.till.call("GET", f"{WEBHOOKS}/{kept}").json
+    asked = {"securityPolicy": policy}
+    for refused in (
+        shop.till.post(WEBHOOKS, shop.wish(receiver) | asked),
+        shop.till.post(WEBHOOKS.replace("v2", "v1"), shop.wish(receiver) | asked),
+        shop.till.call("PATCH", f"{WEBHOOKS}/{kept}", asked),
+    ):
+        assert (refused.status, refused.json["status"], refused.json["reason"]) == (
+            400,
+            "INVALID_REQUEST",
+            "INVALID_DATA",
+        )
+        assert refused.fields == [("securityPolicy.securityType", "INVALID_DATA")]
+        assert "no OAuth token is fetched" in (refused.explanation or "")
+    assert shop.till.call("GET", WEBHOOKS).any == [before]
+
+
+def test_payloads_are_not_encrypted_and_no_key_is_taken_for_it(shop: Shop, receiver: Receiver) -> None:
+    document = key_request(shop.id) | {"clientRequestAction": "STORE"}
+    refused = shop.till.post(KEYS.replace("-sym", "-asym"), document)
+    assert (refused.status, refused.json["reason"]) == (400, "INVALID_DATA")
+    assert refused.fields == [("keyInformation.keyType", "INVALID_DATA")]
+    assert "no payload encrypted" in (refused.explanation or "")
+    events = [{"eventName": ACCEPTED, "payloadEncryption": True}]
+    refused = shop.till.post(
+        WEBHOOKS, shop.wish(receiver) | {"products": [{"productId": "payments", "eventTypes": events}]}
+    )
+    assert (refused.status, refused.fields) == (400, [("products[0].eventTypes", "INVALID_DATA")])
+    listed = shop.till.call("GET", f"/notification-subscriptions/v2/products/{shop.id}").any
+    assert not any(event["payloadEncryption"] for product in listed for event in product["eventTypes"])
 
 
 def test_nothing_is_sent_without_a_key(shop: Shop, receiver: Receiver) -> None:

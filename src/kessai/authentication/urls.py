@@ -19,6 +19,11 @@ def web_url(text: str) -> str:
     return text
 
 
+def page_address(text: str) -> str:
+    """The address of a page as a browser is sent there, all of it ASCII. ValueError for what is none."""
+    return web_url(in_ascii(text))
+
+
 def in_ascii(url: str) -> str:
     """Letters beyond ASCII as octets of UTF-8, as browsers send them (RFC 3986, 2.5)."""
     return "".join(

@@ -40,7 +40,6 @@ ROUTES: Final = (
 LONGEST_DATA: Final = 1_024
 """Of what a merchant wants back (`MD`)."""
 _SAFE: Final = {
-    "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), clipboard-read=(), payment=()",
     "cross-origin-resource-policy": "same-origin",

@@ -17,6 +17,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 CONTENT_TYPE: Final = "application/hal+json;charset=utf-8"
 _MEDIA: Final = (b"content-type", CONTENT_TYPE.encode())
+_AS_SAID: Final = (b"x-content-type-options", b"nosniff")
+"""No browser takes an answer for something that its media type does not say (R-47)."""
 _CORRELATION: Final = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
@@ -50,7 +52,8 @@ def _names(received: tuple[bytes, ...]) -> tuple[str, ...]:
 
 
 async def write(send: Send, response: HttpResponse, correlation: str) -> None:
-    headers = [_MEDIA, (b"content-length", b"%d" % len(response.body)), (b"v-c-correlation-id", correlation.encode())]
+    length, known = (b"content-length", b"%d" % len(response.body)), (b"v-c-correlation-id", correlation.encode())
+    headers = [_MEDIA, length, known, _AS_SAID]
     if response.status == 204:  # it has no body, and says nothing of one (RFC 9110, 8.6)
         del headers[:2]
     for name, value in response.headers.items():

@@ -36,7 +36,7 @@ _STATIC: Final = {
     "field.css": "text/css; charset=utf-8",
     "field.html": "text/html; charset=utf-8",
 }
-_SAFE: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+_SAFE: Final = {"referrer-policy": "no-referrer"}
 _UTC_MINUS_12: Final = timedelta(hours=12)
 
 

@@ -96,12 +96,12 @@ class Met(Struct, frozen=True, kw_only=True):
     @property
     def destination(self) -> str:
         """Where the payer goes, now that the link has ended; empty: nowhere."""
-        urls = self.asked.return_url
+        place = self.asked.place
         if self.state is State.PAID:
-            return urls.get("success_url", "")
+            return place("success_url")
         if self.state is State.CANCELLED:
-            return urls.get("cancel_url", "") or urls.get("decline_url", "")
-        return urls.get("decline_url", "")
+            return place("cancel_url") or place("decline_url")
+        return place("decline_url")
 
 
 class Wrong(Struct, frozen=True):

@@ -44,7 +44,6 @@ _KEPT: Final = ("amount", "expiry", "name", "email", "option")
 _LONGEST: Final = 300
 _SAFE: Final = {
     "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "permissions-policy": "camera=(), microphone=(), geolocation=(), clipboard-read=(), payment=()",
     "cross-origin-opener-policy": "same-origin",
@@ -168,7 +167,7 @@ class HostedPages:
         if met.is_under_way:
             return self._page(200, pages.wait(view), met)
         if met.state is State.PAYING and form.get("do") == "cancel":
-            link = met.asked.return_url.get("cancel_url", "")
+            link = met.asked.place("cancel_url")
             return self._page(200, pages.end(view.language, "pending", view=view, link=link), met)
         amount = amount or met.asked.money(met.merchant, form.get("amount", ""))
         if amount is None:
@@ -199,12 +198,13 @@ class HostedPages:
         """The page of a link that cannot be used: unknown, asked for too often, too old."""
         if met is None:
             return self._unknown(request, form)
-        if wait_s := self._limits.verified(request, met.merchant, "hosted", monotonic()):
+        link_id = str(met.kept.id)  # the link is the credential: who has one of a merchant's cannot guess another
+        if wait_s := self._limits.verified(request, met.merchant, link_id, monotonic()):
             return refused(wait_s)
         if not met.is_over:
             return None
         view = self._view(request, form, met)
-        link = met.asked.return_url.get("cancel_url", "") or met.asked.return_url.get("decline_url", "")
+        link = met.asked.place("cancel_url") or met.asked.place("decline_url")
         return self._page(410, pages.end(view.language, "expired", view=view, link=link), met)
 
     def _unknown(self, request: HttpRequest, form: Form) -> HttpResponse:
@@ -229,8 +229,8 @@ class HostedPages:
 
 def _policy(met: Met | None) -> str:
     """No source but ours, in no frame; forms and what they lead to: this page and the merchant's addresses."""
-    urls = met.asked.return_url if met is not None else {}
-    goes = {origin_of(urls[name]) for name in ("success_url", "decline_url", "cancel_url") if name in urls} - {""}
+    place = met.asked.place if met is not None else str
+    goes = {origin_of(place(name)) for name in ("success_url", "decline_url", "cancel_url")} - {""}
     return "; ".join(
         (
             "default-src 'none'",

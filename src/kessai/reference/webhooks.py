@@ -14,7 +14,7 @@ _MIDDLE = 0.5
 
 def print_webhook_routes() -> str:
     rows = (
-        (code(method), code(path), says, 201 if name in wire.CREATES else 200)
+        (code(method), code(path), says, 400 if name == "webhook_cipher" else 201 if name in wire.CREATES else 200)
         for method, path, name, says in wire.ROUTES
     )
     return table(("Method", "Path", "What it does", "Success"), rows)
@@ -35,6 +35,14 @@ def print_webhook_outcomes() -> str:
         for (operation, status), events in notifications.EVENTS.items()
     )
     return table(("Operation", "Outcome", "Events"), rows)
+
+
+def print_echeck_outcomes() -> str:
+    rows = (
+        (operation.value, status.value, ", ".join(map(code, events)))
+        for (operation, status), events in notifications.ECHECK_EVENTS.items()
+    )
+    return table(("Operation", "Outcome", "Event"), rows)
 
 
 def print_payment_options_events() -> str:

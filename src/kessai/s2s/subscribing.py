@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kessai.authentication import obligation
+from kessai.dialects import HttpResponse
 from kessai.dialects.paymentoptions import answers, codes, identifiers, messages, particulars
 from kessai.dialects.paymentoptions import subscriptions as documents
 from kessai.dialects.paymentoptions.answers import Body
@@ -18,13 +19,14 @@ from kessai.dialects.paymentoptions.subscriptions import Wanted
 from kessai.gateway import Busy
 from kessai.jobs import recurring
 from kessai.jobs.recurring import Biller, OnFile, Words
-from kessai.payment.lifecycle import Declined, Reason
+from kessai.once import Fate, once
+from kessai.payment.lifecycle import Declined, Reason, Refusal
 from kessai.payment.merchant import Merchant
 from kessai.payment.plan import Billing, Obstacle
 from kessai.payment.subscription import Charge, State, Subscription, activate, cancel, suspend, verified
 from kessai.s2s.call import Call, Made, Told
 from kessai.s2s.cards import Cards
-from kessai.s2s.keys import HEADER
+from kessai.s2s.keys import claims_of
 from kessai.s2s.payer import Payer
 from kessai.s2s.paying import FLAGS, Paying
 from kessai.storage.database import DatabaseError
@@ -40,6 +42,8 @@ MOST_LISTED: Final = 1_000
 MOST_CHARGES: Final = 1_000
 _PATIENCE: Final = timedelta(seconds=30)
 """This request makes the first charge; the worker does when this process is gone."""
+IN_PROGRESS_FOR: Final = timedelta(minutes=1)
+"""How long a repeat is told that the first request has not ended; then it goes on with what that one began."""
 
 
 class Subscribing:
@@ -54,11 +58,44 @@ class Subscribing:
         self._paying = paying
 
     async def create(self, call: Call) -> Told:
-        """Begin one: its card is stored as a new customer's, and its first period charged, or its card verified."""
-        if call.request.header(HEADER) is not None:  # what is not kept must not be promised
-            return messages.message_of(Problem(codes.INVALID, HEADER))
+        """Begin one: its card is stored as a new customer's, and its first period charged, or its card verified.
+
+        With an idempotency key it is begun once, and whoever sends the key again is told the same (R-10).
+        """
+        gateway = self._biller.gateway
+        new_id = gateway.new_id()
+        claims = claims_of(call, new_id, gateway.vault.fingerprint)
+        if isinstance(claims, Said):
+            return claims
+        if not claims:
+            return await self._create(call, new_id)
+        said: Said | None = None
+
+        async def do(identifier: int) -> HttpResponse:
+            nonlocal said
+            told = await self._create(call, identifier, is_again=identifier != new_id)
+            if isinstance(told, Said):
+                said = told
+                return HttpResponse(told.status, b"")
+            return HttpResponse(told.status, told.body, told.headers)
+
+        def fate(_: HttpResponse) -> Fate:
+            if said is None:  # a decline is kept too
+                return Fate.KEPT
+            return Fate.OPEN if said is codes.OUTCOME_UNKNOWN else Fate.FREE
+
+        told = await once(gateway.database, call.merchant.id, claims, new_id, do, fate=fate, patience=IN_PROGRESS_FOR)
+        if isinstance(told, Refusal):
+            return codes.REFUSALS[told]
+        return said if said is not None else Made(told.status, told.body, told.headers)
+
+    async def _create(self, call: Call, new_id: int, *, is_again: bool = False) -> Told:
+        """`is_again`: whether the same request did not come to its end; what it began is gone on with."""
+        begun = await self._rows.subscription(call.merchant.id, new_id) if is_again else None
         wanted = documents.wanted(call.document)
         payer = await self._paying.payer(call, captures=True)
+        if begun is not None:  # a card that cannot be read any more does not undo what it has paid
+            return codes.OUTCOME_UNKNOWN if isinstance(payer, Said) else await self._begin(payer, begun)
         if isinstance(payer, Said):
             return payer
         if isinstance(wanted, Problem):
@@ -69,7 +106,9 @@ class Subscribing:
         if barred is not None:
             return await self._paying.perform(payer, barred=barred)
         customer = await self._store(payer)
-        subscription = await self._add(payer, wanted, customer.id)
+        subscription = await self._add(payer, wanted, customer.id, new_id)
+        if subscription.customer != customer.id:  # the same request was faster
+            await self._forget(payer.merchant, customer.id)
         return await self._begin(payer, subscription)
 
     async def _store(self, payer: Payer) -> Customer:
@@ -87,13 +126,14 @@ class Subscribing:
             raise Busy
         return customer
 
-    async def _add(self, payer: Payer, wanted: Wanted, customer: str) -> Subscription:
+    async def _add(self, payer: Payer, wanted: Wanted, customer: str, new_id: int) -> Subscription:
+        """A new subscription, written; the one of this id where another process has written it meanwhile."""
         merchant, order = payer.merchant, payer.order
         now = merchant.at(self._biller.gateway.clock())
         starts_at, at_once = wanted.starts_at(now), wanted.trial is None
         first, last = particulars.names_of(payer.paid.name)
         new = Subscription(
-            id=self._biller.gateway.new_id(),
+            id=new_id,
             code="",
             name=wanted.name,
             customer=customer,
@@ -124,6 +164,9 @@ class Subscribing:
             coded = replace(new, code=f"PO-{number}")
             if await self._write(AddSubscription(merchant.id, coded)):
                 return coded
+            existing = await self._rows.subscription(merchant.id, new_id)
+            if existing is not None:
+                return existing
         raise Busy
 
     async def _begin(self, payer: Payer, subscription: Subscription) -> Told:
@@ -131,7 +174,8 @@ class Subscribing:
         merchant, biller = payer.merchant, self._first(payer)
         after: Subscription | Obstacle | None
         if subscription.at_once:
-            after = await recurring.charge(biller, merchant, subscription)
+            is_first = (subscription.period, subscription.attempt) == (1, 1)  # else the worker has been here
+            after = await recurring.charge(biller, merchant, subscription) if is_first else subscription
             charged = await self._rows.charge(merchant.id, subscription.id, 1, 1)
             transaction_id = charged.transaction_id if charged is not None else None
         else:

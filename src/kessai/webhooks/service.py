@@ -106,6 +106,7 @@ class WebhookService:
         self._refuses_new = refuses_new
         self._handlers: Mapping[str, Callable[[_Call], Awaitable[object]]] = {
             "webhook_key": self._key,
+            "webhook_cipher": self._cipher,
             "webhook_products": self._products,
             "webhook_create": self._create,
             "webhook_list": self._list,
@@ -194,6 +195,11 @@ class WebhookService:
         told = wire.key_shown(key_id, secret, call.merchant.id, call.document, call.now, expires_at)
         return _Secret(told, wire.key_shown(key_id, "", call.merchant.id, call.document, call.now, expires_at))
 
+    async def _cipher(self, call: _Call) -> object:
+        """A key to encrypt notifications to is not taken: it would not be used."""
+        why = wire.WHY_NOT if call.merchant.is_test else ""
+        return _Trouble(400, wire.trouble([FieldError("keyInformation.keyType")], call.now), why)
+
     async def _products(self, call: _Call) -> object:
         return wire.products_shown() if call.identifier == call.merchant.id else _NOT_FOUND
 
@@ -213,7 +219,8 @@ class WebhookService:
     def _wanted(self, call: _Call, before: Subscription | None) -> "Subscription | _Trouble":
         read = wire.read(call.document, call.merchant.id, before)
         if not isinstance(read, Subscription):
-            return _Trouble(400, wire.trouble(read, call.now))
+            is_security = call.merchant.is_test and any(error.path == wire.SECURITY for error in read)
+            return _Trouble(400, wire.trouble(read, call.now), wire.WHY_NOT if is_security else "")
         for member, url in (("webhookUrl", read.url), ("healthCheckUrl", read.health_url)):
             if url:
                 try:

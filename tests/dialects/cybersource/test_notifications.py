@@ -87,4 +87,4 @@ def test_routes_are_matched() -> None:
     for method, path, name, _ in webhooks.ROUTES:
         assert webhooks.match(method, path.replace("{id}", "abc")) == (name, "abc" if "{id}" in path else "")
     assert webhooks.match("GET", "/kms/egress/v2/keys-sym") == frozenset({"POST"})
-    assert webhooks.match("GET", "/kms/egress/v2/keys-asym") == frozenset()
+    assert webhooks.match("GET", "/kms/egress/v2/keys-other") == frozenset()

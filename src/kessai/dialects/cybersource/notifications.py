@@ -17,6 +17,7 @@ import msgspec
 from kessai import ids
 from kessai.dialects.cybersource import answers, details
 from kessai.dialects.cybersource.echo import echo_of
+from kessai.payment.bank import FLAG
 from kessai.payment.lifecycle import Operation, Payment, Status, Transaction
 
 _O, _S = Operation, Status
@@ -48,6 +49,20 @@ EVENTS: Final[Mapping[tuple[Operation, Status], tuple[str, ...]]] = {
 }
 """Outcome to the events that tell of it. An unknown outcome is told when it is known."""
 
+_OF_ECHECKS: Final[Mapping[Operation, str]] = {
+    _O.SALE: "payments",
+    _O.CREDIT: "credits",
+    _O.REFUND: "credits",
+    _O.VOID: "voids",
+    _O.REVERSAL: "voids",
+}
+ECHECK_EVENTS: Final[Mapping[tuple[Operation, Status], tuple[str, ...]]] = {
+    (operation, status): (f"payments.{word}.{said}",)
+    for operation, word in _OF_ECHECKS.items()
+    for status, said in ((_S.APPROVED, "accepted"), (_S.DECLINED, "failed"), (_S.FAILED, "failed"))
+}
+"""The same of a bank account: an eCheck is not authorized and captured, so it has events of its own."""
+
 CHARGED: Final = "rbs.subscriptions.charge.created"
 CHARGE_FAILED: Final = "rbs.subscriptions.charge.failed"
 TOKEN_CREATED: Final = "tms.token.created"  # noqa: S105  the name of an event
@@ -69,6 +84,14 @@ PRODUCTS: Final[Mapping[str, tuple[str, tuple[tuple[str, str], ...]]]] = {
             for said in all_said
         ),
     ),
+    "eCheck": (
+        "eCheck",
+        tuple(
+            (f"payments.{word}.{said}", f"eCheck {shown} {said}")
+            for word, shown in (("payments", "debit"), ("credits", "credit"), ("voids", "void"))
+            for said in ("accepted", "failed")
+        ),
+    ),
     "recurringBilling": (
         "Recurring Billing",
         ((CHARGED, "Subscription charge created"), (CHARGE_FAILED, "Subscription charge failed")),
@@ -84,7 +107,8 @@ PRODUCT_OF: Final[Mapping[str, str]] = {
 
 def events_of(payment: Payment, transaction: Transaction, answer: Mapping[str, object] | None) -> tuple[str, ...]:
     """What an outcome is told as; nothing for one that is not known yet, or that nobody asked for."""
-    events = EVENTS.get((transaction.operation, transaction.status), ())
+    table = ECHECK_EVENTS if FLAG in payment.root.flags else EVENTS
+    events = table.get((transaction.operation, transaction.status), ())
     kept = _kept(payment, transaction) if events else {}
     if "subscriptionInformation" in kept and {"merchant-initiated"} <= transaction.flags:
         events += (CHARGED if transaction.status is Status.APPROVED else CHARGE_FAILED,)

@@ -20,6 +20,7 @@ Body = dict[str, object]
 
 ROUTES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("POST", "/kms/egress/v2/keys-sym", "webhook_key", "makes the key that signs, in the place of the one before"),
+    ("POST", "/kms/egress/v2/keys-asym", "webhook_cipher", "refused: notifications are signed, and not encrypted"),
     ("GET", "/notification-subscriptions/v2/products/{id}", "webhook_products", "lists the events that there are"),
     ("POST", "/notification-subscriptions/v2/webhooks", "webhook_create", "makes a subscription"),
     ("POST", "/notification-subscriptions/v1/webhooks", "webhook_create", "the same, in the older form"),
@@ -43,6 +44,9 @@ MOST_MINUTES: Final = 10_080
 MOST_RETRIES: Final = 100
 MOST_SUBSCRIPTIONS: Final = 50
 """Of one merchant: each is a delivery for every event."""
+SECURITY: Final = "securityPolicy.securityType"
+WHY_NOT: Final = "notifications are signed with a shared key (KEY): no OAuth token is fetched, and no payload encrypted"
+"""What a test merchant is told that asks for another security."""
 _MINUTE: Final = timedelta(minutes=1)
 
 
@@ -143,7 +147,7 @@ def read(
     if security is not None and (
         not isinstance(security, dict) or str(security.get("securityType", "KEY")).upper() != "KEY"
     ):
-        errors.append(FieldError("securityPolicy.securityType"))
+        errors.append(FieldError(SECURITY))
     if document.get("retryPolicy") is not None:
         policy = _policy(document["retryPolicy"], errors)
         made = replace(made, policy=policy)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from kessai.authentication.urls import web_url
+from kessai.authentication.urls import in_ascii
 from kessai.dialects.paymentoptions import answers, codes, options
 from kessai.dialects.paymentoptions.messages import (
     AMOUNT,
@@ -27,6 +27,7 @@ from kessai.dialects.paymentoptions.messages import (
     address_members,
     address_of,
     amount_of,
+    page,
 )
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency, Money
@@ -51,7 +52,7 @@ LINK: Final = (
     Member("payment_method.type", "type", 64, codec=_type),
     STORES,
     Member("customer_ip", "customer_ip", 45),
-    *(Member(f"return_url.{name}", name, 255, codec=web_url) for name in URLS),
+    *(Member(f"return_url.{name}", name, 255, codec=page) for name in URLS),
     *address_members("billing_address", "billing"),
     *address_members("shipping_address", "shipping"),
     Member("time_zone", "time_zone", 128),
@@ -89,6 +90,10 @@ class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
         unit = merchant.terms.paymentoptions.amount_unit if self.amount else "major"
         found = amount_of(text, Currency.of(self.currency), unit)
         return found if found is not None and found.minor > 0 else None
+
+    def place(self, name: str) -> str:
+        """Where a member of `return_url` sends a browser; empty: nowhere."""
+        return in_ascii(self.return_url.get(name, ""))
 
     @property
     def wants_email(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from kessai.authentication.urls import in_ascii, web_url
+from kessai.authentication.urls import page_address
 from kessai.dialects.document import has_bad_characters, mask_pans, text_of
 from kessai.dialects.paymentoptions import codes
 from kessai.dialects.paymentoptions.codes import INVALID, INVALID_CARD, MISSING, TEST_PREFIXES, TOO_LONG
@@ -90,9 +90,9 @@ def _text(text: str) -> str:
     return str(mask_pans(text))
 
 
-def _page(text: str) -> str:
+def page(text: str) -> str:
     """An address that a browser, or a notification, may be sent to (A-82), as it was sent."""
-    web_url(in_ascii(text))
+    page_address(text)
     return _text(text)
 
 
@@ -184,7 +184,7 @@ PAYMENT: Final = (
         also=("payment_method.store_payment_method_id",),
     ),
     Member("customer_ip", "customer_ip", 45),
-    *(Member(f"return_url.{name}", name, 255, codec=_page) for name in URLS),
+    *(Member(f"return_url.{name}", name, 255, codec=page) for name in URLS),
     *address_members("billing_address", "billing"),
     *address_members("shipping_address", "shipping"),
     *(Member(f"browser_info.{name}", f"browser.{name}", 2_048) for name in BROWSER),

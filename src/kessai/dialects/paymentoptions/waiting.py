@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from kessai.authentication.urls import in_ascii, web_url
+from kessai.authentication.urls import page_address
 from kessai.dialects.paymentoptions import codes
 from kessai.dialects.paymentoptions.messages import Order, Problem
 from kessai.dialects.paymentoptions.particulars import Own
@@ -109,7 +109,7 @@ def places_of(order: Order) -> Places | Problem:
         if not text:
             return Problem(codes.MISSING, f"return_url.{name}")
         try:
-            found.append(web_url(in_ascii(text)))
+            found.append(page_address(text))
         except ValueError:
             return Problem(codes.INVALID, f"return_url.{name}")
     return Places(*found)
