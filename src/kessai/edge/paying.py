@@ -23,7 +23,7 @@ from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA
 from kessai.dialects.cybersource.requests import Request
-from kessai.dialects.cybersource.stored import Supplied, Wanted
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied, Wanted
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
@@ -118,7 +118,7 @@ class Paying:
         found = await self._look_up(merchant, whole, by_network=by_network)
         if isinstance(found, Problems):
             return found
-        found = found or Stored(document=whole, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=frozenset())
+        found = found or Stored(document=whole, brought=NOTHING_BROUGHT, tokens=_NO_TOKENS, types=frozenset())
         return replace(found, claim=spent.claim)
 
     async def _look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
@@ -129,7 +129,7 @@ class Paying:
         if named is None and not types:
             return None
         if named is None:
-            return Stored(document=document, brought=stored.NOTHING_BROUGHT, tokens=_NO_TOKENS, types=types)
+            return Stored(document=document, brought=NOTHING_BROUGHT, tokens=_NO_TOKENS, types=types)
         brings_number = any(text_of(find(document, path)) for path in _NUMBERS)
         found = await self._make.resolve(merchant.id, named.names(needs_number=not brings_number))
         if isinstance(found, Unresolved):
@@ -182,18 +182,13 @@ class Paying:
         tokens = found.tokens
         if tokens.instrument is not None and tokens.instrument.document.get("type") == network.TYPE:
             return None  # a network token may pay
-        order = usual.document.orderInformation
-        brought = stored.supplied(
-            tokens,
-            found.number,
-            has_bill_to=order.billTo is not None,
-            has_ship_to=order.shipTo is not None,
-        )
-        request = requests.usual_with_tokens(usual, merchant, now, brought, tokens)
+        request = requests.usual_with_tokens(usual, merchant, now, found.number, stored.kept(tokens))
         if request is None:
             return None
         fingerprint = tokens.instrument.fingerprint if tokens.instrument is not None else None
-        return request, Stored(document={}, brought=brought, tokens=tokens, types=frozenset(), fingerprint=fingerprint)
+        return request, Stored(
+            document={}, brought=NOTHING_BROUGHT, tokens=tokens, types=frozenset(), fingerprint=fingerprint
+        )
 
     def asked(self, merchant: Merchant, body: bytes) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the

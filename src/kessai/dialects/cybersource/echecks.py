@@ -9,14 +9,13 @@ from datetime import date, datetime
 from typing import Final, cast
 
 from kessai.dialects.cybersource import fields, flex
-from kessai.dialects.cybersource.findings import Findings, Problems
-from kessai.dialects.cybersource.reasons import NOT_SUPPORTED
 
 # The same readers as for cards: what is an amount or an address does not depend on what pays.
+from kessai.dialects.cybersource.addresses import address_in, check_bill_to
+from kessai.dialects.cybersource.findings import Findings, Problems
+from kessai.dialects.cybersource.reasons import NOT_SUPPORTED
 from kessai.dialects.cybersource.requests import (
     Request,
-    address_in,
-    check_bill_to,
     kept_of,
     request_of,
     total_of,

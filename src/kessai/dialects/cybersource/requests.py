@@ -17,10 +17,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from kessai.dialects.cybersource import agreements, fields, japan, members, stored
+from kessai.dialects.cybersource.addresses import (
+    ADDRESS,
+    ADDRESS_NORTH_AMERICA,
+    NO_ADDRESS,
+    address_in,
+    check_bill_to,
+)
 from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
-from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Kept, Supplied
 from kessai.dialects.cybersource.usual import Document, Reader, Usual
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
@@ -34,17 +41,13 @@ from kessai.payment.money import Currency, Money, loses_decimals
 from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
 from kessai.payment.void import Void
-from kessai.tokens.standing import Standing
 
 LARGEST_AMOUNT: Final = 100_000_000_000
 """From this many whole units on an amount is refused."""
 _BILL_TO: Final = ("orderInformation", "billTo")
 _TOKENIZED: Final = ("paymentInformation", "tokenizedCard", "number")
 _TOTAL: Final = "orderInformation.amountDetails.totalAmount"
-_ADDRESS: Final = ("firstName", "lastName", "address1", "locality", "country", "email")
-_ADDRESS_NORTH_AMERICA: Final = ("administrativeArea", "postalCode")
-_NO_ADDRESS: Final = (None,) * len(_ADDRESS + _ADDRESS_NORTH_AMERICA)
-_address_of: Final = attrgetter(*_ADDRESS, *_ADDRESS_NORTH_AMERICA)
+_address_of: Final = attrgetter(*ADDRESS, *ADDRESS_NORTH_AMERICA)
 _NOTHING: Final[dict[str, object]] = {}
 
 
@@ -96,29 +99,27 @@ def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Reque
     has_tokens = stored.has_tokens(usual.document.paymentInformation)
     if "pan" not in usual.values:
         return usual if has_tokens else None
-    return None if has_tokens else _usual(usual, merchant, now, None)
+    return None if has_tokens else _usual(usual, merchant, now, NO_ADDRESS)
 
 
-def usual_with_tokens(
-    usual: Usual, merchant: Merchant, now: datetime, brought: Supplied, tokens: Standing
-) -> Request | None:
+def usual_with_tokens(usual: Usual, merchant: Merchant, now: datetime, pan: Pan, kept: Kept) -> Request | None:
     """The same of one whose tokens pay; None where there is something to say."""
-    brought.add_to(usual.values)
-    request = _usual(usual, merchant, now, brought.bill_to)
+    kept.add_to(usual.values, pan)
+    request = _usual(usual, merchant, now, kept.address)
     if request is None:
         return None
-    brought.keep_in_usual(usual.document, usual.values, tokens)
+    kept.keep_in(usual.document, usual.values)
     command = replace(request.command, particulars=_encode(usual.document))
-    return Request(command, usual.document, replace(request.echo, tokens=stored.shown(tokens)))
+    return Request(command, usual.document, replace(request.echo, tokens=kept.shown))
 
 
-def _usual(usual: Usual, merchant: Merchant, now: datetime, bill_to: object) -> Request | None:
-    """`bill_to` is an address that a token brings."""
+def _usual(usual: Usual, merchant: Merchant, now: datetime, brought: tuple[object, ...]) -> Request | None:
+    """`brought` is the address that tokens bring."""
     values, document, findings = usual.values, usual.document, Findings()
     card = card_of(_NOTHING, values, findings, merchant, needs_expiry=True)
     amount = _amount(values, findings, merchant, _TOTAL)
     sent_to = document.orderInformation.billTo
-    address = address_in(bill_to) if sent_to is None else _address_of(sent_to)
+    address = brought if sent_to is None else _address_of(sent_to)
     sent = None if usual.option is None else japan.Sent(usual.option)
     command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
     if findings.errors or command is None:
@@ -456,26 +457,6 @@ def _flags_of(
     if is_token:
         flags.append("network-token")
     return frozenset(flags)
-
-
-def address_in(found: object) -> tuple[object, ...]:
-    """The members of a billing address that may be needed; None for what says nothing."""
-    if not isinstance(found, dict):
-        return _NO_ADDRESS
-    return tuple([found.get(name) or None for name in (*_ADDRESS, *_ADDRESS_NORTH_AMERICA)])
-
-
-def check_bill_to(address: tuple[object, ...], findings: Findings) -> None:
-    """Everything that an address must have."""
-    country = text_of(address[4]) or ""
-    needed = (*_ADDRESS, *_ADDRESS_NORTH_AMERICA) if country.upper() in _NORTH_AMERICA else _ADDRESS
-    if None in address[: len(needed)]:
-        for name, value in zip(needed, address, strict=False):
-            if value is None:
-                findings.missing(f"orderInformation.billTo.{name}")
-
-
-_NORTH_AMERICA: Final = frozenset({"US", "CA", "USA", "CAN"})
 
 
 # ---- what answers show again

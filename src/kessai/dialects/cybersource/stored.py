@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-from msgspec import Struct
-from msgspec.structs import replace
+import msgspec
+from msgspec import Raw, Struct
 
+from kessai.dialects.cybersource.addresses import address_in
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.members import Place, keep
@@ -151,30 +152,6 @@ class Supplied(Struct, frozen=True, kw_only=True):
                 if address is not None:
                     order.setdefault(name, address)
 
-    def keep_in_usual(self, document: Any, values: Json, tokens: Standing) -> None:
-        """`naming` and `keep_in`, of a request that was read as a usual one: into its own members."""
-        paying, card = document.paymentInformation, {}
-        if self.expiry is not None and (values.get("month"), values.get("year")) == (
-            self.expiry.month,
-            self.expiry.year,
-        ):
-            card = {"expirationMonth": f"{self.expiry.month:02d}", "expirationYear": f"{self.expiry.year:04d}"}
-        if self.type is not None and values.get("type") == self.type:
-            card["type"] = self.type
-        if paying.card is None:
-            paying.card = card or None
-        else:
-            for name, value in card.items():
-                if getattr(paying.card, name) is None:
-                    setattr(paying.card, name, value)
-        for name, token in _members(tokens).items():
-            setattr(paying, name, {"id": token.id})
-        order = document.orderInformation
-        if order.billTo is None:
-            order.billTo = self.bill_to
-        if order.shipTo is None:
-            order.shipTo = self.ship_to
-
 
 NOTHING_BROUGHT: Final = Supplied()
 
@@ -182,23 +159,95 @@ NOTHING_BROUGHT: Final = Supplied()
 def supplied(tokens: Standing, pan: Pan | None, *, has_bill_to: bool, has_ship_to: bool) -> Supplied:
     """What tokens bring to a request. `pan` is the number behind them, None where the request brings its own; the
     others tell which addresses the request brings."""
-    return replace(_besides(tokens, has_bill_to, has_ship_to), pan=pan)
-
-
-@lru_cache(maxsize=4096)
-def _besides(tokens: Standing, has_bill_to: bool, has_ship_to: bool) -> Supplied:  # a cache's key
-    """What tokens bring besides the number."""
     owned = tokens.payment_instrument.document if tokens.payment_instrument is not None else {}
     address = tokens.shipping_address.document if tokens.shipping_address is not None else {}
     year, _, month = tokens.expiry.partition("-")
     kind = find(owned, ("card", "type"))
     bill_to, ship_to = owned.get("billTo"), address.get("shipTo")
     return Supplied(
+        pan=pan,
         expiry=Expiry(int(year), int(month)) if month else None,
         type=kind if isinstance(kind, str) and kind in _PAID_TYPES else None,
         bill_to=bill_to if isinstance(bill_to, dict) and not has_bill_to else None,
         ship_to=ship_to if isinstance(ship_to, dict) and not has_ship_to else None,
     )
+
+
+class Kept(Struct, frozen=True, kw_only=True, eq=False):
+    """What tokens bring to a usual request: written down once, for a card that pays again and again."""
+
+    month: int | None
+    year: int | None
+    card: dict[str, str]
+    """`paymentInformation.card`, of what was brought."""
+    type: str | None
+    address: tuple[object, ...]
+    bill_to: Raw | None
+    ship_to: Raw | None
+    named: tuple[tuple[str, Raw], ...]
+    """Members of `paymentInformation`, for what is kept of the request."""
+    shown: Mapping[str, object]
+    """The same, for the answer."""
+
+    def add_to(self, values: dict[str, object], pan: Pan) -> None:
+        """As `Supplied.add_to`."""
+        values["pan"] = pan
+        if self.month is not None and not ("month" in values or "year" in values):
+            values["month"], values["year"] = self.month, self.year
+        if self.type is not None:
+            values.setdefault("type", self.type)
+
+    def keep_in(self, document: Any, values: Json) -> None:
+        """As `naming` and `Supplied.keep_in`, into the members of what was read as a usual request."""
+        paying = document.paymentInformation
+        is_paid = self.month is None or (values.get("month"), values.get("year")) == (self.month, self.year)
+        is_so_called = self.type is None or values.get("type") == self.type
+        if paying.card is None and is_paid and is_so_called:
+            paying.card = self.card or None
+        else:
+            said = paying.card
+            for name, value in self.card.items():
+                if not (is_so_called if name == "type" else is_paid):
+                    continue
+                if said is None:
+                    said = paying.card = {}
+                if isinstance(said, dict):
+                    said[name] = value
+                elif getattr(said, name) is None:
+                    setattr(said, name, value)
+        for name, token in self.named:
+            setattr(paying, name, token)
+        order = document.orderInformation
+        if order.billTo is None:
+            order.billTo = self.bill_to
+        if order.shipTo is None:
+            order.shipTo = self.ship_to
+
+
+@lru_cache(maxsize=4096)
+def kept(tokens: Standing) -> Kept:
+    """What tokens bring to a usual request."""
+    brought = supplied(tokens, None, has_bill_to=False, has_ship_to=False)
+    card: dict[str, str] = {}
+    if brought.expiry is not None:
+        card |= {"expirationMonth": f"{brought.expiry.month:02d}", "expirationYear": f"{brought.expiry.year:04d}"}
+    if brought.type is not None:
+        card["type"] = brought.type
+    return Kept(
+        month=brought.expiry.month if brought.expiry is not None else None,
+        year=brought.expiry.year if brought.expiry is not None else None,
+        card=card,
+        type=brought.type,
+        address=address_in(brought.bill_to),
+        bill_to=_raw(brought.bill_to) if brought.bill_to is not None else None,
+        ship_to=_raw(brought.ship_to) if brought.ship_to is not None else None,
+        named=tuple((name, _raw({"id": token.id})) for name, token in _members(tokens).items()),
+        shown={name: _raw(token) for name, token in shown(tokens).items()},
+    )
+
+
+def _raw(value: object) -> Raw:
+    return Raw(msgspec.json.encode(value))
 
 
 def naming(document: Json, tokens: Standing) -> dict[str, object]:
@@ -236,7 +285,6 @@ def _members(tokens: Standing) -> dict[str, InstrumentIdentifier | PaymentInstru
     return {name: token for name, token in found.items() if token is not None}
 
 
-@lru_cache(maxsize=4096)
 def shown(tokens: Standing) -> Mapping[str, object]:
     """Tokens as an answer's `paymentInformation` shows them."""
     return {
