@@ -87,7 +87,7 @@ def test_writes_of_one_turn_share_a_statement(monkeypatch: pytest.MonkeyPatch) -
             writes = [intent(number) for number in range(1, 51)]
             assert await asyncio.gather(*map(store.write, writes)) == [None] * 50
             assert await asyncio.gather(*(store.write(outcome(begun)) for begun in writes)) == [True] * 50
-            assert seen == [("begin", 50), ("finish", 50)]
+            assert seen == [("begin_free", 50), ("finish", 50)]
             rows = await Payments(store).page("m", 0, 100)
             assert [(tx.id, tx.status) for tx in rows] == [(number, Status.APPROVED) for number in range(1, 51)]
             assert await store.write(outcome(writes[0])) is False
@@ -118,7 +118,7 @@ def test_two_captures_in_one_commit_have_one_winner(monkeypatch: pytest.MonkeyPa
             racers = [intent(number, payment=root.payment) for number in (2, 3)]
             results = await asyncio.gather(*map(store.write, [*racers, intent(4)]))
             assert sorted(map(str, results)) == ["Conflict()", "None", "None"]
-            assert seen == [("begin", 2), ("begin", 1)]
+            assert sorted(seen) == [("begin", 1), ("begin", 1), ("begin_free", 1)]
             assert len(await Payments(store).page("m", 0, 10)) == 3
 
     asyncio.run(main())
@@ -148,7 +148,7 @@ def test_a_distributed_database_gets_batches_of_one_merchant(monkeypatch: pytest
             writes = [intent(number) for number in range(1, 9)]
             others = [replace(begun, payment=changed(begun.payment, merchant_id="n")) for begun in writes[4:]]
             assert await asyncio.gather(*map(store.write, writes[:4] + others)) == [None] * 8
-            assert seen == [("begin", 4), ("begin", 4)]
+            assert seen == [("begin_free", 4), ("begin_free", 4)]
 
     asyncio.run(main())
 

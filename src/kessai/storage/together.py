@@ -114,6 +114,8 @@ class Together(Generic[W]):
 
 def plan_of(write: Write[Any]) -> Together[Any]:
     """How a write is sent. KeyError for a kind that nobody knows: it has no statement."""
+    if isinstance(write, Begin) and write.is_free:
+        return FREE
     return RESEAL[write.column.name] if isinstance(write, Reseal) else TOGETHER[type(write)]
 
 
@@ -147,8 +149,7 @@ def _begin(writes: Sequence[Begin]) -> Values:
     claims = [(w.payment.merchant_id, c.key, c.request, c.since, w.transaction.id) for w in writes for c in w.claims]
     merchants, keys, requests, sinces, ids = zip(*claims, strict=True) if claims else ((),) * 5
     return (
-        _columns(PAYMENT, [payment_row(w.payment, w.card) for w in writes])
-        | _columns(TRANSACTION, [transaction_row(w) for w in writes])
+        _begin_free(writes)
         | _jobs([w.takes_over for w in writes])
         | {
             "version": [w.payment.version for w in writes],
@@ -158,6 +159,12 @@ def _begin(writes: Sequence[Begin]) -> Values:
             "claim_since": sinces,
             "claim_id": ids,
         }
+    )
+
+
+def _begin_free(writes: Sequence[Begin]) -> dict[str, object]:
+    return _columns(PAYMENT, [payment_row(w.payment, w.card) for w in writes]) | _columns(
+        TRANSACTION, [transaction_row(w) for w in writes]
     )
 
 
@@ -481,6 +488,9 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
     PurgeDeliveries: Together("purge_deliveries", _alone, _nothing),
 }
 """Every kind of write that the production engine takes, but for one."""
+
+FREE: Final[Together[Begin]] = Together("begin_free", _begin_free, _begun, most=MOST)
+"""How a `Begin` is sent that nothing can be in the way of: most are of this kind."""
 
 RESEAL: Final[Mapping[str, Together[Reseal]]] = {
     each.name: Together(f"reseal_{each.name}", lambda writes: writes[0].together(), lambda rows, _writes: [len(rows)])

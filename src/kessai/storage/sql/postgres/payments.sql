@@ -79,6 +79,38 @@ SELECT id, NULL::bytea AS key,
  UNION ALL
 SELECT id, key, 1 FROM taken;
 
+-- begin_free --
+-- The same of payments that are new and claim nothing: nothing can be in their way, and half of the work is to look.
+WITH intents AS (
+    SELECT *
+      FROM unnest(
+               :merchant_id::text[], :id::bigint[], :operation::text[], :currency::text[], :requested::bigint[],
+               :hold::bigint[], :target_id::bigint[], :reference::text[], :merchant_transaction_id::text[],
+               :stan::text[], :rrn::text[], :flags::text[], :payment_option::text[], :warnings::text[],
+               :particulars::bytea[], :requested_at::bigint[], :lease::bigint[], :correlation::text[],
+               :brand::text[], :pan_prefix::text[], :pan_suffix::text[], :expiry::text[], :card::bytea[],
+               :fingerprint::bytea[], :expires_at::bigint[]
+           ) AS intents (
+               merchant_id, id, operation, currency, requested,
+               hold, target_id, reference, merchant_transaction_id,
+               stan, rrn, flags, payment_option, warnings,
+               particulars, requested_at, lease, correlation,
+               brand, pan_prefix, pan_suffix, expiry, card,
+               fingerprint, expires_at
+           )
+), opened AS (
+    INSERT INTO payments (merchant_id, id, version, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at)
+    SELECT merchant_id, id, 0, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at FROM intents
+)
+INSERT INTO transactions (merchant_id, id, payment_id, operation, status, currency, requested, approved, hold,
+                          target_id, reference, merchant_transaction_id, reason, stan, rrn, flags, facts,
+                          payment_option, warnings, particulars, requested_at, lease, correlation)
+SELECT merchant_id, id, id, operation, 'pending', currency, requested, 0, hold,
+       target_id, reference, merchant_transaction_id, NULL, stan, rrn, flags, '{}',
+       payment_option, warnings, particulars, requested_at, lease, correlation
+  FROM intents
+RETURNING id, NULL::bytea AS key;
+
 -- finish --
 -- Commit 2 of many at once: the ids that were concluded. What is not there was concluded by somebody else before us.
 WITH outcomes AS (
