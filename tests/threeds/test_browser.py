@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from kessai.checkout.words import WORDS
-from tests.flex.browser import PATIENCE_S, Browser, Page
+from tests.flex.browser import PAINTED, PATIENCE_S, Browser, Page
 from tests.threeds.shop import MC_CHALLENGE, Shop, asking, later, order, taking, told
 from tests.threeds.test_waiting import Wire, wire
 
@@ -137,7 +137,7 @@ def test_a_challenge_that_is_failed(browser: Browser, shop: Shop, site: Site) ->
 def test_a_challenge_is_cancelled_without_scripts_and_without_a_mouse(browser: Browser, shop: Shop, site: Site) -> None:
     name, _, page = stepped_up(browser, shop, site, framed=False)
     browser.call("Emulation.setScriptExecutionDisabled", page.session, value=True)
-    page.until("document.activeElement.id === 'code'")
+    page.until(f"document.activeElement.id === 'code' && {PAINTED}")
     for _ in range(2):  # from the field over the first button to the second
         key(page, "Tab", 9)
     key(page, "Enter", 13, "\r")

@@ -7,7 +7,7 @@ import pytest
 from tests.acceptance.client import Service
 from tests.acceptance.options import Json, shop_of
 from tests.acceptance.options import Shop as Merchant
-from tests.flex.browser import Browser, Page
+from tests.flex.browser import PAINTED, Browser, Page
 from tests.threeds.shop import MC_CHALLENGE
 from tests.threeds.test_browser import Site, key, press, type_code
 from tests.threeds.test_paymentoptions import PAID, UNPROVEN, buy, latest, made, status, told
@@ -56,7 +56,7 @@ def test_a_payer_answers_and_is_back_in_the_shop(
     assert "アイベック株式会社" in page.run("document.body.innerText")
     assert "¥1,000" in page.run("document.body.innerText")
     browser.call("Emulation.setScriptExecutionDisabled", page.session, value=not has_scripts)
-    page.until("document.activeElement.id === 'code'")
+    page.until(f"document.activeElement.id === 'code' && {PAINTED}")
     type_code(page, "1234")
     key(page, "Enter", 13, "\r")
     arrives(page, f"{site.origin}/paid?order=7")
