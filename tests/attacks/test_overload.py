@@ -150,7 +150,7 @@ def test_what_is_accepted_under_overload_is_done_once_and_the_rest_is_told_at_on
         assert said == {201: 400}
     else:
         assert said[429] + said[503] > 0
-    assert longest_s < 5.0
+    assert longest_s < 15.0  # at once: not after the deadlines of whoever waits
     assert held == said[201]
     stored = _stored(tmp_path)
     assert stored.count(("approved", 201)) == said[201]
