@@ -10,7 +10,7 @@ from tests.acceptance.client import Service
 from tests.acceptance.options import Shop, shop_of
 from tests.flex.browser import PAINTED, Browser, Page
 from tests.hosted.payer import made, payments
-from tests.threeds.test_browser import Site, key
+from tests.threeds.test_browser import ASKS, Site, key
 
 READY = f"Boolean(document.getElementById('number')) && document.readyState === 'complete' && {PAINTED}"
 DECLINED = "4111111111111111"
@@ -117,7 +117,7 @@ def test_the_issuer_asks_first(browser: Browser, shop: Shop, site: Site) -> None
     choose(page, "o-61-3")
     typed(page, "4000000000002503")
     press(page)
-    page.until("location.pathname === '/integration/3ds' && Boolean(document.getElementById('code'))")
+    page.until(f"location.pathname === '/integration/3ds' && {ASKS}")
     page.run("document.getElementById('code').value = '1234'")
     page.leave("document.querySelector('button[value=submit]').click()")
     arrives(page, f"{site.origin}/success")

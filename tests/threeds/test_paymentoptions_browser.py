@@ -9,7 +9,7 @@ from tests.acceptance.options import Json, shop_of
 from tests.acceptance.options import Shop as Merchant
 from tests.flex.browser import PAINTED, Browser, Page
 from tests.threeds.shop import MC_CHALLENGE
-from tests.threeds.test_browser import Site, key, press, type_code
+from tests.threeds.test_browser import ASKS, Site, key, press, type_code
 from tests.threeds.test_paymentoptions import PAID, UNPROVEN, buy, latest, made, status, told
 
 
@@ -32,9 +32,9 @@ def sent_to_challenge(browser: Browser, merchant: Merchant, site: Site, headers:
     result = buy(merchant, headers=headers, card__number=MC_CHALLENGE, return_url=urls)
     site.pages["/"] = f'<!doctype html><a id="pay" href="{result.redirect_url.replace("&", "&amp;")}">Pay</a>'
     page = browser.open(site.origin + "/")
-    page.until("Boolean(document.getElementById('pay'))")
+    page.until("Boolean(document.getElementById('pay')) && document.readyState === 'complete'")
     page.leave("document.getElementById('pay').click()")
-    page.until("Boolean(document.getElementById('code'))")
+    page.until(ASKS)
     return page
 
 
@@ -83,7 +83,7 @@ def test_a_payer_cancels_in_japanese(browser: Browser, merchant: Merchant, site:
     page = sent_to_challenge(browser, merchant, site)
     if page.run("document.documentElement.lang") == "en":
         page.leave("document.querySelector('.switch button').click()")
-    page.until("document.documentElement?.lang === 'ja' && Boolean(document.getElementById('code'))")
+    page.until(f"document.documentElement?.lang === 'ja' && {ASKS}")
     press(page, "cancel")
     arrives(page, f"{site.origin}/declined?order=7")
     assert page.run("document.referrer") == "", "the shop does not learn the token"
