@@ -1,10 +1,15 @@
 """What tests of several rooms share: the two databases that everything has to work on."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import postgres
 
 ENGINES = ("sqlite", "postgresql")
+
+# How long an example takes, or to think one up, says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(params=ENGINES)

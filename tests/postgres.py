@@ -10,6 +10,7 @@ import io
 import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -45,9 +46,7 @@ class Server:
         if self.account is not None:
             os.chown(self.folder, self.account.pw_uid, self.account.pw_gid)
         self.data = self.folder / "data"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = _port()
         self.options = OPTIONS | (options or {})
         self.process: subprocess.Popen[bytes] | None = None
         made = self.run("initdb", "-D", self.data, "-U", "kessai", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
@@ -116,6 +115,20 @@ class Server:
 
     def url(self, name: str = "postgres") -> str:
         return f"postgresql://kessai@127.0.0.1:{self.port}/{name}"
+
+
+def _port() -> int:
+    """A port that is free, and that the system gives to nobody who does not ask for it: it is bound later, and again
+    after each stop."""
+    while True:
+        port = random.randrange(20_000, 30_000)  # below all that Linux and macOS choose from
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -38,6 +38,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 BODY_LIMIT = 65_536
 HEAD_LIMIT = 16_384
+PATIENCE_S = 60.0
+"""After that something hangs; a busy machine takes a while."""
+TURNS = 10
 
 
 async def answer(send: Send, body: bytes) -> None:
@@ -69,10 +72,10 @@ async def serving(
     stop = asyncio.Event()
     task = asyncio.create_task(serve(app, Settings(port=0, **given), ready.set_result, stop))
     try:
-        yield await asyncio.wait_for(ready, 5), stop, task
+        yield await asyncio.wait_for(ready, PATIENCE_S), stop, task
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 @asynccontextmanager
@@ -82,6 +85,13 @@ async def connected(port: int, **given: Any) -> AsyncIterator[Peer]:
         yield reader, writer
     finally:
         writer.close()
+
+
+async def pause(seconds: float) -> None:
+    """A pause in which the loop turns a few times: what was sent before it has been read, even where the machine stood
+    still for all of it. Both ends of these tests live in one loop."""
+    for _ in range(TURNS):
+        await asyncio.sleep(seconds / TURNS)
 
 
 def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
@@ -96,12 +106,15 @@ def exchange(*parts: bytes, app: Application = echo, pause_s: float = 0.0, **lim
 
     async def talk() -> bytes:
         async with serving(app, limits=Limits(**limits)) as (port, _, _), connected(port) as (reader, writer):
+            answers = asyncio.create_task(reader.read())
             for part in parts:
+                if answers.done():
+                    break  # nobody listens any more
                 writer.write(part)
-                await asyncio.sleep(pause_s)
-            return await reader.read()
+                await pause(pause_s)
+            return await answers
 
-    return within(10, talk())
+    return within(PATIENCE_S, talk())
 
 
 def statuses(answers: bytes) -> list[int]:
@@ -341,10 +354,10 @@ def test_a_client_that_hangs_up_is_noticed_by_the_request_that_runs(caplog: pyte
         async with serving(note) as (port, _, _):
             async with connected(port) as (_, writer):
                 writer.write(GET * 3)
-                await asyncio.sleep(0.05)
+                await pause(0.05)
             await until(lambda: "ended" in messages)
 
-    within(10, talk())
+    within(PATIENCE_S, talk())
     assert messages == ["http.disconnect", "ended"]
     assert caplog.records == []
 
@@ -380,32 +393,31 @@ SLOW = {
 
 @pytest.mark.parametrize(("parts", "expected"), SLOW.values(), ids=SLOW)
 def test_a_slow_client_is_closed_at_the_deadline(parts: tuple[bytes, ...], expected: list[int]) -> None:
+    keeps_s = 0.3 if len(parts) < 2 else 20.0  # who has more to say is not cut off before it is said
     begun = time.monotonic()
-    got = exchange(*parts, pause_s=0.04, head_s=0.3, body_s=0.3, keep_alive_s=0.3)
+    got = exchange(*parts, pause_s=0.04, head_s=0.3, body_s=0.3, keep_alive_s=keeps_s)
     assert statuses(got) == expected
-    assert 0.28 < time.monotonic() - begun < 2.0
+    assert 0.28 < time.monotonic() - begun < 8.0  # the deadlines that were not shortened are of ten seconds and more
 
 
 def test_slow_clients_do_not_hold_up_the_others() -> None:
     """A-91, T-17."""
 
-    async def talk() -> float:
-        async with serving(limits=Limits(head_s=0.5)) as (port, _, _):
+    async def talk() -> None:
+        async with serving(limits=Limits(head_s=2.0)) as (port, _, _):
             slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
             for _, writer in slow:
                 writer.write(b"GET / HT")
-            begun = time.monotonic()
+            answers = [asyncio.create_task(reader.read()) for reader, _ in slow]
             async with connected(port) as (reader, writer):
                 writer.write(LAST)
-                await reader.read()
-            took_s = time.monotonic() - begun
-            answers = await asyncio.gather(*(reader.read() for reader, _ in slow))
+                assert statuses(await reader.read()) == [200]
+            assert not any(answer.done() for answer in answers), "it was served when the slow ones had been closed"
+            assert [statuses(await answer) for answer in answers] == [[408]] * 200
             for _, writer in slow:
                 writer.close()
-            assert [statuses(got) for got in answers] == [[408]] * 200
-            return took_s
 
-    assert within(10, talk()) < 0.4
+    within(PATIENCE_S, talk())
 
 
 def test_time_in_which_we_do_not_listen_is_not_the_clients() -> None:
@@ -428,13 +440,15 @@ def test_a_refused_client_that_goes_on_sending_is_cut_off() -> None:
                 await asyncio.sleep(0.01)
             return time.monotonic() - begun
 
-    assert 0.15 < within(10, talk()) < 2.0
+    assert 0.15 < within(PATIENCE_S, talk()) < 8.0
 
 
-def slowly(seconds: float, log: list[str]) -> Application:
+def slowly(over: asyncio.Event, log: list[str]) -> Application:
+    """An application whose request runs until a test says that it is over."""
+
     async def app(scope: Message, receive: Receive, send: Send) -> None:
         log.append("begun")
-        await asyncio.sleep(seconds)
+        await over.wait()
         await answer(send, b"done")
         log.append("ended")
 
@@ -452,7 +466,8 @@ def test_stopping_finishes_what_runs_and_takes_no_more(number: int | None) -> No
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     async def talk() -> bytes:
-        async with serving(slowly(0.3, log)) as (port, stop, task), connected(port) as (reader, writer):
+        over = asyncio.Event()
+        async with serving(slowly(over, log)) as (port, stop, task), connected(port) as (reader, writer):
             async with connected(port) as (idle, _):
                 writer.write(GET)
                 await until(lambda: log)
@@ -464,12 +479,13 @@ def test_stopping_finishes_what_runs_and_takes_no_more(number: int | None) -> No
                 with pytest.raises(ConnectionRefusedError):
                     await asyncio.open_connection("127.0.0.1", port)
                 assert log == ["begun"]
+                over.set()
                 got = await reader.read()
                 await task
                 assert log == ["begun", "ended"]
             return got
 
-    got = within(10, talk())
+    got = within(PATIENCE_S, talk())
     assert statuses(got) == [200]
     assert b"connection: close" in got
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
@@ -479,11 +495,11 @@ def test_stopping_answers_503_to_a_request_that_is_still_arriving() -> None:
     async def talk() -> bytes:
         async with serving() as (port, stop, _), connected(port) as (reader, writer):
             writer.write(GET[:10])
-            await asyncio.sleep(0.05)
+            await pause(0.05)
             stop.set()
             return await reader.read()
 
-    got = within(10, talk())
+    got = within(PATIENCE_S, talk())
     assert statuses(got) == [503]
     assert b"\r\nretry-after: 1\r\n" in got
 
@@ -492,14 +508,15 @@ def test_stopping_waits_no_longer_than_the_grace(caplog: pytest.LogCaptureFixtur
     log: list[str] = []
 
     async def talk() -> bytes:
-        async with serving(slowly(60, log), grace_s=0.2) as (port, stop, task), connected(port) as (reader, writer):
+        app = slowly(asyncio.Event(), log)
+        async with serving(app, grace_s=0.2) as (port, stop, task), connected(port) as (reader, writer):
             writer.write(GET)
             await until(lambda: log)
             stop.set()
-            await asyncio.wait_for(task, 2)
+            await asyncio.wait_for(task, 20)  # the request alone would never end
             return await reader.read()
 
-    assert statuses(within(10, talk())) == [500]
+    assert statuses(within(PATIENCE_S, talk())) == [500]
     assert log == ["begun"]
 
 
@@ -507,13 +524,13 @@ def test_stopping_waits_for_a_body_that_is_still_arriving() -> None:
     async def talk() -> bytes:
         async with serving() as (port, stop, _), connected(port) as (reader, writer):
             writer.write(post(4) + b"ab")
-            await asyncio.sleep(0.05)
+            await pause(0.05)
             stop.set()
-            await asyncio.sleep(0.05)
+            await pause(0.05)
             writer.write(b"cd")
             return await reader.read()
 
-    assert b"POST /x 4 " in within(10, talk())
+    assert b"POST /x 4 " in within(PATIENCE_S, talk())
 
 
 def test_a_port_in_use_is_said_in_one_sentence() -> None:
@@ -572,7 +589,7 @@ def test_sockets_bound_before_are_served_and_closed() -> None:
         assert listener.fileno() == -1
         return got
 
-    assert statuses(within(10, talk())) == [200]
+    assert statuses(within(PATIENCE_S, talk())) == [200]
 
 
 def test_a_certificate_comes_with_its_key() -> None:
@@ -603,6 +620,6 @@ def test_serves_over_tls_with_every_limit_in_place(tmp_path: Path) -> None:
                 assert await reader.read() == b""
         return good, refused
 
-    good, refused = within(10, talk())
+    good, refused = within(PATIENCE_S, talk())
     assert re.findall(rb"(\S+ /\S+ \d+) ", good) == [b"POST /x 3", b"GET /last 0"]
     assert statuses(refused) == [413]

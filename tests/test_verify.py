@@ -199,7 +199,7 @@ def test_a_finding_that_is_gone_at_the_second_look_is_not_told(tmp_path: Path) -
         async with opened(tmp_path, works=False) as house:
             made = await trade(Till(house))
             Behind(house, made).row(PLANTED["forgotten"][0])
-            looking = asyncio.create_task(checked(house, again_after_s=0.5))
+            looking = asyncio.create_task(checked(house, again_after_s=1.5))
             await asyncio.sleep(0.2)
             job = Job(
                 id=house.gateway.new_id(), kind=CLEAN_UP, transaction_id=made["refunded"].id, run_at=house.clock()

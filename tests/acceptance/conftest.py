@@ -40,6 +40,16 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         root.handlers[:], root.level, warnings.showwarning = before
 
 
+@pytest.fixture
+def alone(service: Service, tmp_path: Path) -> Iterator[Service]:
+    """A gateway of this test's own, on the same engine: its clock may be put far ahead.
+
+    The worker of one that is shared would settle, lapse and forget what other tests left, and remember the time.
+    """
+    with serving(tmp_path, postgres.fresh() if service.database else "", io.StringIO()) as running:
+        yield running
+
+
 @contextmanager
 def serving(folder: Path, url: str, logs: io.StringIO, settings: str = SETTINGS) -> Iterator[Service]:
     """A gateway on a folder, and on the database of the URL where one is given."""

@@ -14,6 +14,7 @@ from tests.acceptance.client import (
     Client,
     Json,
     Reply,
+    Service,
     amount_of,
     changed,
     payment,
@@ -258,10 +259,11 @@ def test_a_mastercard_lives_the_same_life(vpc: Client) -> None:
     assert vpc.post(f"/pts/v2/captures/{taken}/refunds", amount_of("60.00", "usd")).said == PENDING
 
 
-def test_an_authorization_lapses(vpc: Client) -> None:
+def test_an_authorization_lapses(alone: Service) -> None:
     """Record life: 180 days here."""
+    vpc = alone.till("kessai_vpc")
     made = authorization(vpc)
-    with vpc.service.on("2040-01-01"):
+    with alone.on("2040-01-01"):
         assert vpc.capture(made, "100.00").said == MISSING_AUTH
         assert vpc.reverse(made, "100.00").said == OVER
 

@@ -112,9 +112,8 @@ def test_a_forged_signature_has_the_one_answer(
 ) -> None:
     """A-1, A-2, A-4, A-5, A-6, A-7, A-8, A-11, A-12, A-17."""
     service.till("kessai_vpc")
-    headers = made(till)
     with nothing_moves(service, "authentication.failed"):
-        reply = till.send("POST", PATH, BODY, headers)
+        reply = till.send("POST", PATH, BODY, made(till))  # made now: a date is off by what it is off when it is sent
         is_refused(reply, 401)
         assert reply.body == FAILED
 

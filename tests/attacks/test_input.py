@@ -16,7 +16,8 @@ PATH = "/pts/v2/payments"
 CODE = "clientReferenceInformation.code"
 BODY = json.dumps(payment()).encode()
 CHEAP_S = 1.0
-"""Far above what the rule allows (5 ms), far below what a successful attack would take."""
+"""Processor time of this process, in which the gateway lives: far above what the rule allows (5 ms), far below what a
+successful attack would take, and the same on a busy machine."""
 
 
 def _lines(till: Client, *more: str, length: bool = False, body: bytes = BODY) -> bytes:
@@ -92,7 +93,7 @@ def test_a_gibibyte_that_is_announced_is_refused_at_once(service: Service, till:
     with nothing_moves(service, "kessai.server"):
         began = time.monotonic()
         assert statuses(raw(service, _lines(till, f"Content-Length: {1 << 30}"))) == [413]
-        assert time.monotonic() - began < 5  # the linger of two seconds, and much room
+        assert time.monotonic() - began < 15  # the linger of two seconds, and much room: to wait for it takes thirty
         assert statuses(raw(service, _lines(till, *["x: y"] * 10_000, length=True) + BODY)) == [431]
 
 
@@ -132,12 +133,12 @@ JSONS: dict[str, bytes] = {
 @pytest.mark.parametrize("body", JSONS.values(), ids=JSONS)
 def test_what_is_not_one_modest_json_object_is_refused(service: Service, till: Client, body: bytes) -> None:
     """A-92, A-93."""
-    began = time.monotonic()
+    began = time.process_time()
     with nothing_moves(service, "request.refused"):
         reply = till.call("POST", PATH, body=body)
         assert reply.said == refused("INVALID_DATA")
         is_refused(reply, 400)
-    assert time.monotonic() - began < CHEAP_S
+    assert time.process_time() - began < CHEAP_S
 
 
 def test_an_integer_of_5_000_digits_costs_nothing_and_moves_nothing(service: Service, till: Client) -> None:
@@ -172,11 +173,11 @@ def bomb() -> bytes:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "x-gzip"])
 def test_a_compressed_body_is_not_opened(service: Service, till: Client, bomb: bytes, coding: str) -> None:
     """A-94: whatever it would have become."""
-    began = time.monotonic()
+    began = time.process_time()
     with nothing_moves(service, "request.refused"):
         headers = till.signed("POST", PATH, bomb) | {"content-type": "application/json", "content-encoding": coding}
         is_refused(till.send("POST", PATH, bomb, headers), 415)
-    assert time.monotonic() - began < CHEAP_S
+    assert time.process_time() - began < CHEAP_S
 
 
 NAMES = [
@@ -209,9 +210,9 @@ def test_member_names_that_collide_cost_what_others_cost(service: Service, till:
     names = {
         ("\0" * 0) + "Aa" * 8 + format(number, "010b").replace("0", "Aa").replace("1", "BB"): 1 for number in range(900)
     }
-    began = time.monotonic()
+    began = time.process_time()
     assert till.pay(payment() | names).said == AUTHORIZED
-    assert time.monotonic() - began < CHEAP_S
+    assert time.process_time() - began < CHEAP_S
 
 
 TAKEN = {
@@ -247,12 +248,12 @@ def test_letters_that_make_another_text_of_it_are_refused(service: Service, till
 def test_a_storm_of_marks_is_only_long(service: Service, till: Client) -> None:
     """A-96: one letter with ten thousand marks."""
     storm = "e" + "\u0301" * 10_000
-    began = time.monotonic()
+    began = time.process_time()
     replies: list[Reply] = [
         till.pay(changed(payment(), {path: storm})) for path in (CODE, "orderInformation.billTo.city")
     ]
     assert {reply.status for reply in replies} <= {201, 400}
-    assert time.monotonic() - began < 2 * CHEAP_S
+    assert time.process_time() - began < 2 * CHEAP_S
     assert len(unicodedata.normalize("NFC", storm)) == 10_000
 
 
@@ -276,26 +277,26 @@ def test_no_pattern_is_slow_on_its_worst_letter(service: Service, till: Client, 
         "merchantInformation.transactionLocalDateTime",
         CODE,
     ]
-    began = time.monotonic()
+    began = time.process_time()
     for path in paths:
         raw_text = json.dumps(changed(payment(), {path: "TEXT"})).replace("TEXT", text)
         assert till.call("POST", PATH, body=raw_text.encode()).status in (201, 400)
     header = text.encode("ascii", "ignore").decode()[:8_000].strip()
     for name in ("idempotency-key", "v-c-correlation-id", "kessai-scenario", "content-type", "date", "digest"):
         is_refused(till.pay(None, **{name.replace("-", "_"): header or "x"}), 201, 400, 401, 415)
-    assert time.monotonic() - began < 5 * CHEAP_S
+    assert time.process_time() - began < 5 * CHEAP_S
 
 
 def test_a_patterns_worst_date_and_token_are_read_in_no_time(service: Service, till: Client) -> None:
     """A-97, A-8, A-14: what comes before any key is known."""
-    began = time.monotonic()
+    began = time.process_time()
     with nothing_moves(service, "authentication.failed"):
         for value in ("keyid=" * 600, 'keyid="' * 500, 'a="b",' * 600, " " * 4_000 + "x", '"' * 4_000):
             reply = till.send("POST", PATH, b"{}", till.signed("POST", PATH, b"{}") | {"signature": value.strip()})
             is_refused(reply, 401)
         for token in ("a." * 7_000, "a.b." + "c" * 15_000, "eyJ" + "A" * 15_000 + ".e30.x"):
             is_refused(till.send("POST", PATH, b"{}", {"authorization": f"Bearer {token}"}), 401)
-    assert time.monotonic() - began < CHEAP_S
+    assert time.process_time() - began < CHEAP_S
 
 
 NOISE = (

@@ -15,6 +15,8 @@ from typing import Any, Final
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 PACKAGE: Final = "the tests need a browser: install it with 'apt install chromium'"
 PATIENCE_S: Final = 60
+PAINTED: Final = "performance.getEntriesByType('paint').length > 0"
+"""Whether a page has been seen: until then the browser drops what is clicked and typed."""
 _READ_FD, _WRITE_FD = 3, 4
 """Where Chromium reads orders and writes answers."""
 
@@ -105,7 +107,8 @@ class Page:
         self.run(f"void setTimeout(() => {{ {script} }}, 0)")
 
     def click(self, selector: str) -> None:
-        """Press the mouse in the middle of an element, wherever its pixels come from."""
+        """Press the mouse in the middle of an element, wherever its pixels come from; once there are pixels."""
+        self.until(PAINTED)
         middle = self.run(
             f"(() => {{ const box = document.querySelector({json.dumps(selector)}).getBoundingClientRect();"
             " return [box.left + box.width / 2, box.top + box.height / 2]; })()"
@@ -131,6 +134,7 @@ class Page:
 
     def type(self, text: str) -> None:
         """Press keys: they go to whatever has the focus, in whichever frame."""
+        self.until(PAINTED)
         for letter in text:
             for kind in ("keyDown", "keyUp"):
                 more = {"text": letter} if kind == "keyDown" else {}

@@ -8,11 +8,11 @@ import pytest
 from kessai.hosted.words import WORDS
 from tests.acceptance.client import Service
 from tests.acceptance.options import Shop, shop_of
-from tests.flex.browser import Browser, Page
+from tests.flex.browser import PAINTED, Browser, Page
 from tests.hosted.payer import made, payments
-from tests.threeds.test_browser import Site, key
+from tests.threeds.test_browser import ASKS, Site, key
 
-READY = "Boolean(document.getElementById('number')) && document.readyState === 'complete'"
+READY = f"Boolean(document.getElementById('number')) && document.readyState === 'complete' && {PAINTED}"
 DECLINED = "4111111111111111"
 """A card that the shop's own rules take never."""
 
@@ -47,6 +47,10 @@ def typed(page: Page, number: str = "5200000000001005", expiry: str = "1239", cv
     page.run("document.getElementById('name').value = 'HANAKO YAMADA'")
 
 
+def choose(page: Page, option: str) -> None:
+    page.click_until(f"label[for={option}]", f"document.getElementById('{option}').checked")
+
+
 def press(page: Page, does: str = "pay") -> None:
     page.leave(f"document.querySelector('button[value={does}]').click()")
 
@@ -60,7 +64,7 @@ def test_paid_by_installments(browser: Browser, shop: Shop, site: Site) -> None:
     page.until(READY)
     shown = "[...document.querySelectorAll('.schedule')].filter((each) => each.offsetHeight > 0)"
     assert page.run(f"{shown}.length") == 1, "the schedule of what is chosen, and no other"
-    page.click("label[for=o-61-6]")
+    choose(page, "o-61-6")
     page.until(f"{shown}[0].querySelectorAll('tbody tr').length", lambda rows: rows == 6)
     assert page.run(f"{shown}[0].textContent").count("¥8,000") == 6
     typed(page)
@@ -97,8 +101,8 @@ def test_without_scripts_and_without_a_mouse(browser: Browser, shop: Shop, site:
     page.run("document.getElementById('o-10').focus()")
     key(page, "ArrowRight", 39)
     key(page, "ArrowRight", 39)
-    assert page.run("document.querySelector('[name=option]:checked').value") == "61-3"
-    assert page.run("document.querySelector(':checked ~ .schedule').offsetHeight") > 0
+    page.until("document.querySelector('[name=option]:checked').value === '61-3'")
+    page.until("document.querySelector(':checked ~ .schedule').offsetHeight > 0")
     typed(page)
     page.run("document.getElementById('name').focus()")
     key(page, "Enter", 13, "\r")
@@ -110,10 +114,10 @@ def test_the_issuer_asks_first(browser: Browser, shop: Shop, site: Site) -> None
     """With 3-D Secure: away to the issuer's page, back to this one, and on to the shop."""
     page, before = opened(browser, shop, site), len(payments(shop))
     page.until(READY)
-    page.click("label[for=o-61-3]")
+    choose(page, "o-61-3")
     typed(page, "4000000000002503")
     press(page)
-    page.until("location.pathname === '/integration/3ds' && Boolean(document.getElementById('code'))")
+    page.until(f"location.pathname === '/integration/3ds' && {ASKS}")
     page.run("document.getElementById('code').value = '1234'")
     page.leave("document.querySelector('button[value=submit]').click()")
     arrives(page, f"{site.origin}/success")
@@ -154,7 +158,7 @@ def test_a_declined_card_and_then_another(browser: Browser, shop: Shop, site: Si
     page = opened(browser, shop, site)
     typed(page, DECLINED)
     press(page)
-    page.until("Boolean(document.getElementById('alert'))")
+    page.until("Boolean(document.getElementById('alert')) && document.readyState === 'complete'")
     assert page.run("document.getElementById('alert').textContent") == WORDS["declined"]["ja"].format(left=4)
     assert page.run("document.getElementById('number').value") == ""
     typed(page)
@@ -176,7 +180,7 @@ def test_the_amount_first(browser: Browser, shop: Shop, site: Site) -> None:
     key(page, "Enter", 13, "\r")
     page.until(READY)
     assert "¥24,000" in page.run("document.querySelector('.order').textContent")
-    page.click("label[for=o-61-3]")
+    choose(page, "o-61-3")
     assert page.run("document.querySelector(':checked ~ .schedule').textContent").count("¥8,000") == 3
     typed(page)
     press(page)

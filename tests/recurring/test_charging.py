@@ -16,7 +16,7 @@ HARD = "2201.00"
 
 @pytest.fixture
 def shop(service: Service) -> Shop:
-    return Shop(service.merchant(f"charging_{service.port}_{next(_numbers)}"))
+    return Shop(service.merchant(f"charging_{service.port}_{next(_numbers)}")).on_the_tenth()
 
 
 def running(shop: Shop, **changes: object) -> str:
@@ -76,7 +76,7 @@ def test_retries_end_and_the_subscription_is_suspended(shop: Shop) -> None:
 def test_what_a_hard_decline_leads_to_is_a_setting(
     service: Service, setting: str, state: str, charges: list[tuple[int, str]]
 ) -> None:
-    shop = Shop(service.merchant(f"hard_{service.port}_{setting}", recurring_exhausted=setting))
+    shop = Shop(service.merchant(f"hard_{service.port}_{setting}", recurring_exhausted=setting)).on_the_tenth()
     identifier = running(shop)
     bill(shop, identifier, HARD)
     shop.advance("1mo1h")

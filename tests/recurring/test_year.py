@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 @pytest.fixture
 def shop(service: Service) -> Shop:
     """A merchant whose clock nobody else moves."""
-    return Shop(service.merchant(f"recurring_{service.port}_{next(_numbers)}"))
+    return Shop(service.merchant(f"recurring_{service.port}_{next(_numbers)}")).on_the_tenth()
 
 
 def test_twelve_monthly_cycles_are_twelve_charges(shop: Shop) -> None:

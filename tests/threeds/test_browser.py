@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from kessai.checkout.words import WORDS
-from tests.flex.browser import PATIENCE_S, Browser, Page
+from tests.flex.browser import PAINTED, PATIENCE_S, Browser, Page
 from tests.threeds.shop import MC_CHALLENGE, Shop, asking, later, order, taking, told
 from tests.threeds.test_waiting import Wire, wire
 
@@ -26,6 +26,9 @@ FRAME = """<!doctype html><title>Shop</title>
   addEventListener("message", (event) => heard.push({ origin: event.origin, data: event.data }));
   document.getElementById("go").submit();
 </script>"""
+
+ASKS = "Boolean(document.getElementById('code')) && document.readyState === 'complete'"
+"""Whether the issuer's page is there. A page that is left before it has loaded is not gone back to."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ def stepped_up(browser: Browser, shop: Shop, site: Site, *, framed: bool) -> tup
     browser.events.clear()
     around = browser.open(site.origin + "/")
     inside = frame_in(browser, "/3ds/v2/step-up") if framed else around
-    inside.until("Boolean(document.getElementById('code'))")
+    inside.until(ASKS)
     return found["authenticationTransactionId"], around, inside
 
 
@@ -137,7 +140,7 @@ def test_a_challenge_that_is_failed(browser: Browser, shop: Shop, site: Site) ->
 def test_a_challenge_is_cancelled_without_scripts_and_without_a_mouse(browser: Browser, shop: Shop, site: Site) -> None:
     name, _, page = stepped_up(browser, shop, site, framed=False)
     browser.call("Emulation.setScriptExecutionDisabled", page.session, value=True)
-    page.until("document.activeElement.id === 'code'")
+    page.until(f"document.activeElement.id === 'code' && {PAINTED}")
     for _ in range(2):  # from the field over the first button to the second
         key(page, "Tab", 9)
     key(page, "Enter", 13, "\r")
@@ -191,12 +194,12 @@ def test_the_way_back_changes_nothing(browser: Browser, shop: Shop, wire: Wire, 
     begun = wire.begin(MC_CHALLENGE, **wire_urls)
     url = f"http://127.0.0.1:{shop.till.service.port}/integration/3ds?_token={begun.token}"
     page = browser.open(url)
-    page.until("Boolean(document.getElementById('code'))")
+    page.until(ASKS)
     type_code(page, "1234")
     press(page)
     page.until("location.href", lambda here: here == f"{site.origin}/paid")
     page.leave("history.back()")
-    page.until("location.pathname === '/integration/3ds'")
+    page.until("location.pathname === '/integration/3ds' && document.readyState === 'complete'")
     if page.run("Boolean(document.getElementById('code'))"):  # the browser had kept the page as it was
         type_code(page, "9999")
         press(page)
@@ -215,7 +218,7 @@ def test_a_payment_that_waits_is_declined_at_its_own_address(
 ) -> None:
     begun = wire.begin(MC_CHALLENGE, return_url=f"{site.origin}/paid", decline_url=f"{site.origin}/declined")
     page = browser.open(f"http://127.0.0.1:{shop.till.service.port}/integration/3ds?_token={begun.token}")
-    page.until("Boolean(document.getElementById('code'))")
+    page.until(ASKS)
     press(page, "cancel")
     page.until("location.href", lambda here: here == f"{site.origin}/declined")
     assert page.run("document.referrer") == "", "the shop does not learn the token"
@@ -261,7 +264,7 @@ def test_every_size_shows_all_of_it_and_can_be_read(
     _, _, page = stepped_up(browser, shop, site, framed=False)
     if language == "ja":
         page.leave("document.querySelector('.switch button').click()")
-        page.until("document.documentElement?.lang === 'ja' && Boolean(document.getElementById('code'))")
+        page.until(f"document.documentElement?.lang === 'ja' && {ASKS}")
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.call("Emulation.setEmulatedMedia", page.session, features=features)
     for width, height in SIZES:

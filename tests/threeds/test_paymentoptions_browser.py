@@ -7,9 +7,9 @@ import pytest
 from tests.acceptance.client import Service
 from tests.acceptance.options import Json, shop_of
 from tests.acceptance.options import Shop as Merchant
-from tests.flex.browser import Browser, Page
+from tests.flex.browser import PAINTED, Browser, Page
 from tests.threeds.shop import MC_CHALLENGE
-from tests.threeds.test_browser import Site, key, press, type_code
+from tests.threeds.test_browser import ASKS, Site, key, press, type_code
 from tests.threeds.test_paymentoptions import PAID, UNPROVEN, buy, latest, made, status, told
 
 
@@ -32,9 +32,9 @@ def sent_to_challenge(browser: Browser, merchant: Merchant, site: Site, headers:
     result = buy(merchant, headers=headers, card__number=MC_CHALLENGE, return_url=urls)
     site.pages["/"] = f'<!doctype html><a id="pay" href="{result.redirect_url.replace("&", "&amp;")}">Pay</a>'
     page = browser.open(site.origin + "/")
-    page.until("Boolean(document.getElementById('pay'))")
+    page.until("Boolean(document.getElementById('pay')) && document.readyState === 'complete'")
     page.leave("document.getElementById('pay').click()")
-    page.until("Boolean(document.getElementById('code'))")
+    page.until(ASKS)
     return page
 
 
@@ -56,7 +56,7 @@ def test_a_payer_answers_and_is_back_in_the_shop(
     assert "アイベック株式会社" in page.run("document.body.innerText")
     assert "¥1,000" in page.run("document.body.innerText")
     browser.call("Emulation.setScriptExecutionDisabled", page.session, value=not has_scripts)
-    page.until("document.activeElement.id === 'code'")
+    page.until(f"document.activeElement.id === 'code' && {PAINTED}")
     type_code(page, "1234")
     key(page, "Enter", 13, "\r")
     arrives(page, f"{site.origin}/paid?order=7")
@@ -83,7 +83,7 @@ def test_a_payer_cancels_in_japanese(browser: Browser, merchant: Merchant, site:
     page = sent_to_challenge(browser, merchant, site)
     if page.run("document.documentElement.lang") == "en":
         page.leave("document.querySelector('.switch button').click()")
-    page.until("document.documentElement?.lang === 'ja' && Boolean(document.getElementById('code'))")
+    page.until(f"document.documentElement?.lang === 'ja' && {ASKS}")
     press(page, "cancel")
     arrives(page, f"{site.origin}/declined?order=7")
     assert page.run("document.referrer") == "", "the shop does not learn the token"

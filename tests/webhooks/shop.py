@@ -90,11 +90,19 @@ def open_shop(service: Service, personality: str = "sandbox") -> Shop:
 
 def given_up(service: Service, shop: Shop) -> Json:
     """The one notification of a merchant that was parked, as the operator sees it; waits for it."""
+    (found,) = until_listed(service, shop, "parked", 1)
+    return found
 
-    async def parked() -> list[Json]:
-        found = await outbox.deliveries(service.house, shop.id, "parked")
+
+def until_listed(service: Service, shop: Shop, state: str, count: int) -> list[Json]:
+    """Wait until so many notifications of a merchant are in a state, as the operator sees them.
+
+    That one has arrived is known here a moment after the merchant's server answered.
+    """
+
+    async def listed() -> list[Json]:
+        found = await outbox.deliveries(service.house, shop.id, state)
         assert isinstance(found, list)
         return found
 
-    (found,) = service.until(parked, bool)
-    return found
+    return service.until(listed, lambda found: len(found) >= count, 30)

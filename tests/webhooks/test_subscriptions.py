@@ -8,7 +8,18 @@ import pytest
 from kessai import outbox
 from tests.acceptance.client import Json, Service, payment
 from tests.webhooks.receiver import FAILED, OK, Receiver, Request, receiving
-from tests.webhooks.shop import ACCEPTED, CAPTURED, KEYS, REPLAYS, WEBHOOKS, Shop, given_up, key_request, open_shop
+from tests.webhooks.shop import (
+    ACCEPTED,
+    CAPTURED,
+    KEYS,
+    REPLAYS,
+    WEBHOOKS,
+    Shop,
+    given_up,
+    key_request,
+    open_shop,
+    until_listed,
+)
 
 NOBODYS = "6f9619ff-8b86-4011-b42d-00c04fc964ff"
 
@@ -232,17 +243,17 @@ def test_a_test_event_is_sent(shop: Shop, receiver: Receiver) -> None:
     assert told.is_signed_by(shop.key_id, shop.secret)
 
 
-def test_events_are_sent_again(shop: Shop, receiver: Receiver) -> None:
+def test_events_are_sent_again(service: Service, shop: Shop, receiver: Receiver) -> None:
     identifier = shop.subscribe(receiver)
     shop.pay("1.00")
     shop.pay("2.00")
     traces = [each.trace for each in receiver.until(lambda seen: len(seen) == 2)]
-    time.sleep(0.2)
+    until_listed(service, shop, "delivered", 2)
     asked = shop.till.post(REPLAYS.format(identifier), {"byTransactionTraceIdentifiers": traces[:1]})
     assert (asked.status, asked.json["replayed"]) == (201, 1)
     told = receiver.until(lambda seen: len(seen) == 3)
     assert told[2].trace == traces[0]
-    time.sleep(0.2)
+    until_listed(service, shop, "delivered", 2)
     now = datetime.now(UTC)
     asked = shop.till.post(
         REPLAYS.format(identifier),
