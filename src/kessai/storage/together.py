@@ -114,8 +114,8 @@ class Together(Generic[W]):
 
 def plan_of(write: Write[Any]) -> Together[Any]:
     """How a write is sent. KeyError for a kind that nobody knows: it has no statement."""
-    if isinstance(write, Begin) and write.is_free:
-        return FREE
+    if isinstance(write, Begin) and write.is_new:
+        return NEW if write.claims else FREE
     return RESEAL[write.column.name] if isinstance(write, Reseal) else TOGETHER[type(write)]
 
 
@@ -146,26 +146,21 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> dict[s
 
 
 def _begin(writes: Sequence[Begin]) -> Values:
+    return _begin_new(writes) | _jobs([w.takes_over for w in writes]) | {"version": [w.payment.version for w in writes]}
+
+
+def _begin_new(writes: Sequence[Begin]) -> dict[str, object]:
     claims = [(w.payment.merchant_id, c.key, c.request, c.since, w.transaction.id) for w in writes for c in w.claims]
-    merchants, keys, requests, sinces, ids = zip(*claims, strict=True) if claims else ((),) * 5
-    return (
-        _begin_free(writes)
-        | _jobs([w.takes_over for w in writes])
-        | {
-            "version": [w.payment.version for w in writes],
-            "claim_merchant_id": merchants,
-            "claim_key": keys,
-            "claim_request": requests,
-            "claim_since": sinces,
-            "claim_id": ids,
-        }
-    )
+    return _begin_free(writes) | _columns(_CLAIM, claims)
 
 
 def _begin_free(writes: Sequence[Begin]) -> dict[str, object]:
     return _columns(PAYMENT, [payment_row(w.payment, w.card) for w in writes]) | _columns(
         TRANSACTION, [transaction_row(w) for w in writes]
     )
+
+
+_CLAIM: Final = ("claim_merchant_id", "claim_key", "claim_request", "claim_since", "claim_id")
 
 
 def _jobs(jobs: Sequence[Job | None]) -> dict[str, object]:
@@ -490,7 +485,9 @@ TOGETHER: Final[Mapping[type, Together[Any]]] = {
 """Every kind of write that the production engine takes, but for one."""
 
 FREE: Final[Together[Begin]] = Together("begin_free", _begin_free, _begun, most=MOST)
-"""How a `Begin` is sent that nothing can be in the way of: most are of this kind."""
+"""How a `Begin` is sent that nothing can be in the way of."""
+NEW: Final[Together[Begin]] = Together("begin_new", _begin_new, _begun, _begin_touches, MOST)
+"""How one is sent that begins a payment, if what it claims is free."""
 
 RESEAL: Final[Mapping[str, Together[Reseal]]] = {
     each.name: Together(f"reseal_{each.name}", lambda writes: writes[0].together(), lambda rows, _writes: [len(rows)])

@@ -44,6 +44,11 @@ class Begin(Struct, frozen=True, kw_only=True):
     """The clean-up of an open transaction that this one undoes: its own road will find that it came too late."""
 
     @property
+    def is_new(self) -> bool:
+        """Whether it begins a payment."""
+        return self.transaction.id == self.transaction.payment_id
+
+    @property
     def is_free(self) -> bool:
         """Whether nothing can be in its way: it begins a payment and claims nothing."""
         return not self.claims and self.transaction.id == self.transaction.payment_id
@@ -56,7 +61,7 @@ class Begin(Struct, frozen=True, kw_only=True):
                 rows = run("read_claim", claim_row(merchant, claim))
                 # Without a transaction it is a request of another family that has the claim.
                 return told_before(rows[0], claim) if rows else claim.taken or claim.other
-        if transaction.id == transaction.payment_id:
+        if self.is_new:
             run("begin_payment", dict(zip(PAYMENT, payment_row(self.payment, self.card), strict=True)))
         elif not run(
             "claim_payment",

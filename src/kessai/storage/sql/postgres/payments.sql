@@ -79,8 +79,66 @@ SELECT id, NULL::bytea AS key,
  UNION ALL
 SELECT id, key, 1 FROM taken;
 
+-- begin_new --
+-- The same of payments that are new: nothing but a claim can be in their way.
+WITH intents AS (
+    SELECT *
+      FROM unnest(
+               :merchant_id::text[], :id::bigint[], :operation::text[], :currency::text[], :requested::bigint[],
+               :hold::bigint[], :target_id::bigint[], :reference::text[], :merchant_transaction_id::text[],
+               :stan::text[], :rrn::text[], :flags::text[], :payment_option::text[], :warnings::text[],
+               :particulars::bytea[], :requested_at::bigint[], :lease::bigint[], :correlation::text[],
+               :brand::text[], :pan_prefix::text[], :pan_suffix::text[], :expiry::text[], :card::bytea[],
+               :fingerprint::bytea[], :expires_at::bigint[]
+           ) AS intents (
+               merchant_id, id, operation, currency, requested,
+               hold, target_id, reference, merchant_transaction_id,
+               stan, rrn, flags, payment_option, warnings,
+               particulars, requested_at, lease, correlation,
+               brand, pan_prefix, pan_suffix, expiry, card,
+               fingerprint, expires_at
+           )
+), wanted AS (
+    SELECT *
+      FROM unnest(:claim_merchant_id::text[], :claim_key::bytea[], :claim_request::bytea[], :claim_since::bigint[],
+                  :claim_id::bigint[]) AS wanted (merchant_id, key, request, since, id)
+), taken AS (
+    SELECT w.id, w.key
+      FROM wanted AS w JOIN claims AS c ON c.merchant_id = w.merchant_id AND c.key = w.key
+     WHERE c.transaction_id >= w.since
+), free AS (
+    SELECT * FROM intents WHERE id NOT IN (SELECT id FROM taken)
+), opened AS (
+    INSERT INTO payments (merchant_id, id, version, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at)
+    SELECT merchant_id, id, 0, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at FROM free
+), begun AS (
+    INSERT INTO transactions (merchant_id, id, payment_id, operation, status, currency, requested, approved, hold,
+                              target_id, reference, merchant_transaction_id, reason, stan, rrn, flags, facts,
+                              payment_option, warnings, particulars, requested_at, lease, correlation)
+    SELECT merchant_id, id, id, operation, 'pending', currency, requested, 0, hold,
+           target_id, reference, merchant_transaction_id, NULL, stan, rrn, flags, '{}',
+           payment_option, warnings, particulars, requested_at, lease, correlation
+      FROM free
+    RETURNING id
+), asked AS (
+    SELECT * FROM wanted WHERE id NOT IN (SELECT id FROM taken)
+), claimed AS (
+    INSERT INTO claims (merchant_id, key, request, transaction_id)
+    SELECT merchant_id, key, request, id FROM asked ORDER BY merchant_id, key
+    ON CONFLICT (merchant_id, key) DO UPDATE
+       SET request = excluded.request, transaction_id = excluded.transaction_id
+     WHERE claims.transaction_id < (SELECT w.since FROM wanted AS w
+                                     WHERE w.merchant_id = claims.merchant_id AND w.key = claims.key)
+    RETURNING key
+)
+SELECT id, NULL::bytea AS key,
+       1 / (CASE WHEN (SELECT count(*) FROM asked) = (SELECT count(*) FROM claimed) THEN 1 ELSE 0 END)
+  FROM begun
+ UNION ALL
+SELECT id, key, 1 FROM taken;
+
 -- begin_free --
--- The same of payments that are new and claim nothing: nothing can be in their way, and half of the work is to look.
+-- The same of payments that claim nothing either: nothing at all can be in their way.
 WITH intents AS (
     SELECT *
       FROM unnest(
