@@ -317,16 +317,18 @@ class Sqlite:
         return results
 
     def _apply(self, writes: Sequence[Write[Any]]) -> list[object]:
-        """Results in order. What nothing can be in the way of goes together, statement by statement; outcomes first, so
-        that who takes an open exchange over finds it as it ended."""
+        """Results in order. New payments and outcomes go together, statement by statement; outcomes first, so that who
+        takes an open exchange over finds it as it ended. Who comes too late for a claim finds what has it."""
         finishes = [write for write in writes if type(write) is Finish]
         concluded = iter(finish_all(self._run_all, finishes))
-        begin_all(self._run_all, [write for write in writes if type(write) is Begin and write.is_free])
+        begun = iter(
+            begin_all(self._run, self._run_all, [each for each in writes if type(each) is Begin and each.is_new])
+        )
         return [
             next(concluded)
             if type(write) is Finish
             else None
-            if type(write) is Begin and write.is_free
+            if type(write) is Begin and write.is_new and next(begun)
             else self._apply_alone(write)
             for write in writes
         ]

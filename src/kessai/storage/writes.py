@@ -48,19 +48,22 @@ class Begin(Struct, frozen=True, kw_only=True):
         """Whether it begins a payment."""
         return self.transaction.id == self.transaction.payment_id
 
-    @property
-    def is_free(self) -> bool:
-        """Whether nothing can be in its way: it begins a payment and claims nothing."""
-        return not self.claims and self.transaction.id == self.transaction.payment_id
-
-    def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
+    def claim(self, run: Run) -> Claim | None:
+        """Take its claims. None: it has them all; else the first that somebody has, and it has none."""
         merchant, transaction = self.payment.merchant_id, self.transaction
         for index, claim in enumerate(self.claims):
             if not run("claim", claim_row(merchant, claim) | {"transaction_id": transaction.id}):
                 forget(run, merchant, self.claims[:index])
-                rows = run("read_claim", claim_row(merchant, claim))
-                # Without a transaction it is a request of another family that has the claim.
-                return told_before(rows[0], claim) if rows else claim.taken or claim.other
+                return claim
+        return None
+
+    def apply(self, run: Run) -> Conflict | Answer | Refusal | None:
+        merchant, transaction = self.payment.merchant_id, self.transaction
+        taken = self.claim(run)
+        if taken is not None:
+            rows = run("read_claim", claim_row(merchant, taken))
+            # Without a transaction it is a request of another family that has the claim.
+            return told_before(rows[0], taken) if rows else taken.taken or taken.other
         if self.is_new:
             run("begin_payment", dict(zip(PAYMENT, payment_row(self.payment, self.card), strict=True)))
         elif not run(
@@ -123,10 +126,13 @@ class Finish(Struct, frozen=True, kw_only=True):
         return True
 
 
-def begin_all(run_all: RunAll, writes: Sequence[Begin]) -> None:
-    """Begin many payments that nothing can be in the way of."""
-    run_all("begin_payment", [payment_row(write.payment, write.card) for write in writes])
-    run_all("begin_transaction", [transaction_row(write) for write in writes])
+def begin_all(run: Run, run_all: RunAll, writes: Sequence[Begin]) -> list[bool]:
+    """Begin many new payments: for each, whether it was begun; a claim of the others is taken."""
+    begun = [write.claim(run) is None for write in writes]
+    free = [write for write, is_begun in zip(writes, begun, strict=True) if is_begun]
+    run_all("begin_payment", [payment_row(write.payment, write.card) for write in free])
+    run_all("begin_transaction", [transaction_row(write) for write in free])
+    return begun
 
 
 def finish_all(run_all: RunAll, writes: Sequence[Finish]) -> list[bool]:
