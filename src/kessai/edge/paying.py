@@ -174,7 +174,7 @@ class Paying:
         names = stored.names_in(usual.document.paymentInformation)
         if names is None or str(usual.values.get("initiator", "")).lower() == "merchant":
             return None
-        await sleep(0)  # a stage of its own, as between the others
+        await sleep(0)  # a stage, as between the others
         found = await self._make.resolve(merchant.id, names)
         await sleep(0)
         if isinstance(found, Unresolved) or not isinstance(found.number, Pan):

@@ -138,15 +138,18 @@ def _clean(value: object) -> str:
     return text_of(mask_pans(value)) or ""
 
 
+_ON_FILE: Final = tuple(PREVIOUS_TRANSACTION.split("."))
+
+
 def agreement_of(instrument: InstrumentIdentifier | None) -> str | None:
     """The network's id of the first payment that a card's holder took part in; None before there was one."""
-    found = find(instrument.document, PREVIOUS_TRANSACTION.split(".")) if instrument is not None else None
+    found = find(instrument.document, _ON_FILE) if instrument is not None else None
     return found if isinstance(found, str) else None
 
 
 def with_agreement(document: Json, network_id: str) -> dict[str, object]:
     """The document of an instrument identifier with the payment that later ones refer to."""
-    return _with(document, PREVIOUS_TRANSACTION.split("."), network_id)
+    return _with(document, list(_ON_FILE), network_id)
 
 
 LONGEST_NETWORK_ID: Final = 15

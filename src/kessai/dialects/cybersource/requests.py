@@ -28,7 +28,7 @@ from kessai.dialects.cybersource.echo import Echo, echo_of
 from kessai.dialects.cybersource.findings import Findings, Problems
 from kessai.dialects.cybersource.paid import card_of
 from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Kept, Supplied
-from kessai.dialects.cybersource.usual import Document, Reader, Usual
+from kessai.dialects.cybersource.usual import Document, Reader, Usual, written
 from kessai.dialects.document import mask_pans, text_of
 from kessai.dialects.table import Table, decode, find
 from kessai.payment.authorize import Authorize, Increment
@@ -99,27 +99,26 @@ def usual_authorization(body: bytes, merchant: Merchant, now: datetime) -> Reque
     has_tokens = stored.has_tokens(usual.document.paymentInformation)
     if "pan" not in usual.values:
         return usual if has_tokens else None
-    return None if has_tokens else _usual(usual, merchant, now, NO_ADDRESS)
+    sent_to = usual.document.orderInformation.billTo
+    return None if has_tokens else _usual(usual, merchant, now, NO_ADDRESS if sent_to is None else _address_of(sent_to))
 
 
 def usual_with_tokens(usual: Usual, merchant: Merchant, now: datetime, pan: Pan, kept: Kept) -> Request | None:
     """The same of one whose tokens pay; None where there is something to say."""
+    sent_to = usual.document.orderInformation.billTo
     kept.add_to(usual.values, pan)
-    request = _usual(usual, merchant, now, kept.address)
-    if request is None:
-        return None
     kept.keep_in(usual.document, usual.values)
-    command = replace(request.command, particulars=_encode(usual.document))
-    return Request(command, usual.document, replace(request.echo, tokens=kept.shown))
+    request = _usual(usual, merchant, now, kept.address if sent_to is None else _address_of(sent_to))
+    return replace(request, echo=replace(request.echo, tokens=kept.shown)) if request is not None else None
 
 
-def _usual(usual: Usual, merchant: Merchant, now: datetime, brought: tuple[object, ...]) -> Request | None:
-    """`brought` is the address that tokens bring."""
+def _usual(usual: Usual, merchant: Merchant, now: datetime, address: tuple[object, ...]) -> Request | None:
     values, document, findings = usual.values, usual.document, Findings()
+    particulars = written(document)
+    if particulars is None:
+        return None
     card = card_of(_NOTHING, values, findings, merchant, needs_expiry=True)
     amount = _amount(values, findings, merchant, _TOTAL)
-    sent_to = document.orderInformation.billTo
-    address = brought if sent_to is None else _address_of(sent_to)
     sent = None if usual.option is None else japan.Sent(usual.option)
     command = _authorization(values, findings, merchant, now, card, amount, address, sent, is_token=False)
     if findings.errors or command is None:
@@ -127,11 +126,11 @@ def _usual(usual: Usual, merchant: Merchant, now: datetime, brought: tuple[objec
     processing = document.processingInformation
     options = processing and processing.authorizationOptions
     if (options and options.initiator) or (processing and processing.commerceIndicator not in agreements.ORDINARY):
-        command["agreement"] = agreements.told(msgspec.json.decode(usual.particulars))
+        command["agreement"] = agreements.told(msgspec.json.decode(particulars))
     made = Authorize(
         reference=cast("str", values.get("reference", "")),
         merchant_transaction_id=cast("str | None", values.get("merchant_transaction_id")),
-        particulars=usual.particulars,
+        particulars=particulars,
         warnings=tuple(findings.warnings),
         **command,
     )

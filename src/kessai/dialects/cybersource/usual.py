@@ -48,8 +48,6 @@ class Usual(Struct):
     """Of the table's rows, by their neutral names."""
     document: Document
     """What is kept of it; secrets have been taken out."""
-    particulars: bytes
-    """The same as JSON."""
     option: tuple[object, ...] | None
     """The members of a Japanese payment option, in the order of `japan.MEMBERS`."""
 
@@ -70,12 +68,15 @@ class Reader:
             values = self._pick(document)
         except ValueError:
             return None
-        particulars = _encode(document)
-        if b"{}" in particulars or not _is_harmless(particulars):
-            return None
         processing = document.processingInformation
         option = None if processing is None else processing.japanPaymentOptions
-        return Usual(values, document, particulars, None if option is None else _option(option))
+        return Usual(values, document, None if option is None else _option(option))
+
+
+def written(document: Document) -> bytes | None:
+    """What is kept of a request as JSON; None where something in it has to be looked at."""
+    particulars = _encode(document)
+    return None if b"{}" in particulars or not _is_harmless(particulars) else particulars
 
 
 def _is_harmless(particulars: bytes) -> bool:
