@@ -111,6 +111,32 @@ def test_both_ways_of_reading_a_request_agree(filed: Filed, name: str, more: Jso
         assert replies[0].json["paymentInformation"] == replies[1].json["paymentInformation"]
 
 
+def test_tokens_that_changed_after_they_paid_pay_as_they_are_now(filed: Filed) -> None:
+    """What is remembered of a card that paid is good for as long as nothing of it changes."""
+    shop, number = filed.shop, {"instrumentIdentifier": {"id": filed.number}}
+    ways: list[Json] = [with_tokens(customer=filed.customer), with_tokens(paymentInstrument=filed.card)]
+
+    def shown() -> list[tuple[object, object]]:
+        found = [shop.details(shop.approved(shop.pay(way))) for way in ways]
+        return [
+            (each["paymentInformation"]["card"]["expirationYear"], each["orderInformation"]["billTo"]["lastName"])
+            for each in found
+        ]
+
+    assert shown() == shown() == [("2031", BILL_TO["lastName"])] * 2
+    renewed = {"card": {"expirationYear": "2034"}, "billTo": BILL_TO | {"lastName": "Sato"}} | number
+    assert shop.call("PATCH", f"{filed.cards}/{filed.card}", renewed).status == 200
+    assert shown() == shown() == [("2034", "Sato")] * 2
+    address = filed.add_address()
+    named = shop.pay(ways[0]).json["paymentInformation"]
+    assert (named["shippingAddress"]["id"], named["paymentInstrument"]["id"]) == (address, filed.card)
+    other = filed.add_card(default=True)
+    assert shop.pay(ways[0]).json["paymentInformation"]["paymentInstrument"] == {"id": other}
+    assert shop.call("DELETE", f"{filed.cards}/{filed.card}").status == 204
+    assert shop.pay(ways[1]).status == 400
+    assert shop.pay(ways[0]).json["paymentInformation"]["paymentInstrument"] == {"id": other}
+
+
 def test_named_tokens_go_before_the_defaults(filed: Filed) -> None:
     other_pan = fresh_pan()
     number = made(filed.shop.post(NUMBERS, {"card": {"number": other_pan}}))["id"]
