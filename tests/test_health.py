@@ -47,6 +47,7 @@ class Engine:
     jobs: list[Row] = field(default_factory=list)
     deliveries: tuple[int, int] = (0, 0)
     waiting: int = 0
+    token_changes: int | None = None
     observe: Any = None
 
     async def read(self, query: str, values: Values) -> list[Row]:

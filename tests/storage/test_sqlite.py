@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import apsw
@@ -244,3 +245,50 @@ def test_rows_stand_in_the_order_of_their_statement(query: str, columns: tuple[s
     """Rows are bound by place where many go at once; a statement may take fewer, and then by name."""
     names = load_queries()[query].names
     assert names == columns or (query == "settle_unknown" and set(names) < set(columns))
+
+
+def test_a_change_of_tokens_is_counted_and_nothing_else_is(folder: Path) -> None:
+    """Whoever remembers tokens relies on it: also when the commit failed, and may have been done all the same."""
+
+    class Forget:
+        def __init__(self, *, fails: bool = False) -> None:
+            self.fails = fails
+
+        def apply(self, run: Run) -> None:
+            token = {"merchant_id": "m", "id": "t", "version": 1, "revision": 1, "state": "ACTIVE", "document": b""}
+            token |= dict.fromkeys(("deleted_at", "instrument", "fingerprint", "sealed"))
+            run("change_token", token | {"is_default": 0, "expiry": ""})
+            if self.fails:
+                raise ValueError
+
+    async def main() -> None:
+        store = Sqlite(folder)
+        seen = [store.token_changes]
+        for write in (Add("p"), Forget(), Add("q"), Forget(fails=True)):
+            await asyncio.gather(store.write(write), return_exceptions=True)
+            seen.append(store.token_changes)
+        assert [after - before for before, after in pairwise(seen)] == [0, 1, 0, 1]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_every_statement_that_changes_tokens_is_known_to(folder: Path) -> None:
+    store = Sqlite(folder)
+    changed: set[str | None] = set()
+
+    def seen(action: int, table: str | None, *_: object) -> int:
+        if action in (apsw.SQLITE_INSERT, apsw.SQLITE_UPDATE, apsw.SQLITE_DELETE):
+            changed.add(table)
+        return apsw.SQLITE_OK
+
+    with closing(connect(store.path)) as connection:
+        connection.authorizer = seen
+        marked = set()
+        for name, query in store.queries.items():
+            changed.clear()
+            connection.execute("EXPLAIN " + query.sql, (None,) * len(query.names)).fetchall()
+            assert query.changes_tokens is ("tokens" in changed), name
+            marked |= {name} if query.changes_tokens else set()
+    assert {"add_token", "change_token"} <= marked
+    asyncio.run(store.close())

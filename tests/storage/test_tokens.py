@@ -22,7 +22,7 @@ from kessai.storage.writes import Conflict, Finish, Raced
 from kessai.tokenizer import Decided, Resolved, Tokenizer
 from kessai.tokens.objects import Customer, InstrumentIdentifier, Missing, PaymentInstrument, ShippingAddress
 from kessai.tokens.rules import Changes, Referred, add, change, delete_customer, delete_instrument
-from kessai.tokens.standing import Names, Unresolved
+from kessai.tokens.standing import Names, Standing, Unresolved
 from kessai.vault import CannotOpen
 
 pytestmark = on_both_engines
@@ -72,6 +72,35 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
             # Ids are of one kind, and of one merchant.
             assert await tokens.customer(OURS, card.id) is Missing.UNKNOWN
             assert await tokens.customer(THEIRS, customer.id) is Missing.UNKNOWN
+
+    asyncio.run(main())
+
+
+def test_what_is_remembered_of_tokens_ends_with_their_change(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            tokens, names = house.tokenizer.tokens, Names(customer=ids.show(1))
+            unknown = await tokens.standing(OURS, names)
+            assert isinstance(unknown, Unresolved)
+            customer, card, number = await filed(house)
+            names = Names(customer=customer.id)
+            before = await tokens.standing(OURS, names)
+            assert isinstance(before, Standing)
+            assert (before.customer, before.payment_instrument, before.instrument) == (customer, card, number)
+            assert await tokens.standing(OURS, names) is before  # it is remembered, on both engines
+            assert isinstance(await tokens.standing(THEIRS, names), Unresolved)
+            later = change(card, {"billTo": {"lastName": "佐藤"}})
+            assert await written(house, Changes((), (later,))) is None
+            after = await tokens.standing(OURS, names)
+            assert isinstance(after, Standing)
+            assert after.payment_instrument is not None
+            assert after.payment_instrument.document == later.document
+            assert after.instrument == number
+            owned = await tokens.owned(OURS, customer.id)
+            going = [one for one in owned if isinstance(one, PaymentInstrument)]
+            gone = delete_customer(customer, owned, await tokens.referred(OURS, going), house.clock())
+            assert await written(house, gone) is None
+            assert isinstance(await tokens.standing(OURS, names), Unresolved)
 
     asyncio.run(main())
 

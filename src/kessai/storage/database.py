@@ -115,6 +115,12 @@ class Database(Protocol):
         """Writes that wait for a commit."""
         ...
 
+    @property
+    def token_changes(self) -> int | None:
+        """How often tokens were changed; as long as it is the same, what was read of them still stands. None where
+        other processes may change them too."""
+        ...
+
     async def write(self, write: Write[T]) -> T:
         """Apply a write durably; returns after its commit."""
         ...
@@ -142,12 +148,14 @@ class Query:
 
     sql: str
     names: tuple[str, ...]
+    changes_tokens: bool = False
 
     def bind(self, values: Values) -> tuple[object, ...]:
         return tuple(map(values.__getitem__, self.names))
 
 
 _NAME: Final = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_CHANGES_TOKENS: Final = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) tokens\b")
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 
 
@@ -181,7 +189,8 @@ def load_queries(kind: Kind = "sqlite") -> dict[str, Query]:
     for name, sql in statements(kind).items():
         places = _PARAMETER.findall(sql)
         if kind == "sqlite":
-            queries[name] = Query(_PARAMETER.sub("?", sql), tuple(places))
+            changes_tokens = _CHANGES_TOKENS.search(sql) is not None
+            queries[name] = Query(_PARAMETER.sub("?", sql), tuple(places), changes_tokens)
             continue
         names = tuple(dict.fromkeys(places))
         numbered = {place: f"${number}" for number, place in enumerate(names, 1)}

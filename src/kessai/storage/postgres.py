@@ -62,6 +62,7 @@ class Postgres:
     """A `Database` on a server."""
 
     kind: Kind = "postgres"
+    token_changes = None
     is_gone = False
 
     def __init__(

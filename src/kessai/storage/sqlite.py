@@ -192,6 +192,8 @@ class Sqlite:
         """Whether somebody removed or replaced the file: what is written now would be lost."""
         self.fault: str | None = None
         """Why the last checkpoint failed; None where it did not."""
+        self.token_changes = 0
+        self._changes_tokens = False
         self._waiting: list[Waiting] = []
         self.observe: Callable[[int, float], None] = lambda _writes, _seconds: None
         self._linger = Linger(lambda: len(self._waiting), MOST_WRITES, self._commit_waiting)
@@ -259,8 +261,7 @@ class Sqlite:
     def _commit_waiting(self) -> None:
         batch, self._waiting = self._waiting[:MOST_WRITES], self._waiting[MOST_WRITES:]
         if self._executor is None:
-            deliver(batch, self._commit([one.write for one in batch]))
-            self._next()
+            self._deliver(batch, self._commit([one.write for one in batch]))
             return
         self._committing = True
         self._under_way = batch
@@ -271,6 +272,12 @@ class Sqlite:
     def _delivered(self, batch: list[Waiting], results: list[object]) -> None:
         self._committing = False
         self._under_way = []
+        self._deliver(batch, results)
+
+    def _deliver(self, batch: list[Waiting], results: list[object]) -> None:
+        if self._changes_tokens:  # whatever became of it
+            self._changes_tokens = False
+            self.token_changes += 1
         deliver(batch, results)
         self._next()
 
@@ -342,10 +349,13 @@ class Sqlite:
 
     def _run(self, query: str, values: Values) -> list[Row]:
         known = self.queries[query]
+        self._changes_tokens |= known.changes_tokens
         return self._cursor.execute(known.sql, known.bind(values)).fetchall()
 
     def _run_all(self, query: str, rows: Sequence[tuple[Any, ...]]) -> list[Row]:
-        return self._cursor.executemany(self.queries[query].sql, rows).fetchall() if rows else []
+        known = self.queries[query]
+        self._changes_tokens |= known.changes_tokens
+        return self._cursor.executemany(known.sql, rows).fetchall() if rows else []
 
     def _drop_writer(self) -> None:
         """After a failed commit nothing that the connection believes can be trusted (R-7): the next write opens one."""

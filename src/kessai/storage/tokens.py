@@ -51,8 +51,13 @@ class Tokens:
     """Reads of one installation's tokens; every one is a merchant's own."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._read = database.read
+        self._changes: int | None = None
+        self._current: dict[tuple[str, Names], Standing | Unresolved] = {}
+        """What stands as of that many changes: it is not even read again."""
         self._known: dict[tuple[object, ...], Standing | Unresolved] = {}
+        """What stands where rows are as these: they are not decoded again."""
 
     async def customer(self, merchant_id: str, token_id: str) -> Customer | Missing:
         return await self._find(merchant_id, token_id, Customer)
@@ -130,6 +135,20 @@ class Tokens:
 
     async def standing(self, merchant_id: str, names: Names) -> Standing | Unresolved:
         """What the tokens that a payment names stand for, as it all stood at one moment."""
+        changes = self._database.token_changes
+        if changes is None:
+            return await self._standing(merchant_id, names)
+        if changes != self._changes or len(self._current) >= MOST_KNOWN:
+            self._changes = changes
+            self._current.clear()
+        found = self._current.get((merchant_id, names))
+        if found is None:
+            found = await self._standing(merchant_id, names)
+            if self._database.token_changes == changes:
+                self._current[merchant_id, names] = found
+        return found
+
+    async def _standing(self, merchant_id: str, names: Names) -> Standing | Unresolved:
         values = {
             "merchant_id": merchant_id,
             "payment_instrument": names.payment_instrument,
@@ -140,7 +159,7 @@ class Tokens:
             rows = await self._read("load_paying_tokens", values)
         else:
             rows = await self._read("load_paying_customer", values | {"customer": names.customer})
-        # By revision, document and seal a token is the same as it was: what pays again is not read again.
+        # By revision, document and seal a token is the same as it was.
         key = (merchant_id, names, *[(row[1], row[4], row[6], row[13]) for row in rows])
         found = self._known.get(key)
         if found is None:

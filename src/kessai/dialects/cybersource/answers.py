@@ -376,13 +376,6 @@ def _card_types(payment: Payment, transaction: Transaction, echo: Echo) -> Body:
     }
 
 
-_WITH_TOKENS: Final = (
-    *("accountFeatures", "tokenizedCard", "instrumentIdentifier", "shippingAddress", "paymentInstrument", "card"),
-    "customer",
-)
-"""What stands in `paymentInformation`, in the order of published answers."""
-
-
 def _add_tokens(body: Body, echo: Echo) -> None:
     """The tokens that paid and those that were made, into the answer of what was approved: a decline shows none."""
     if "errorInformation" in body and "orderInformation" not in body:
@@ -392,8 +385,10 @@ def _add_tokens(body: Body, echo: Echo) -> None:
         if not isinstance(held, dict):  # a brand that this wire has no code for
             held = {}
             _insert(body, "paymentInformation", held)
-        shown = {**held, **echo.tokens}
-        body["paymentInformation"] = {name: shown[name] for name in _WITH_TOKENS if name in shown}
+        body["paymentInformation"] = shown = {**held, **echo.tokens}
+        for name in ("card", "customer"):  # in the order of published answers they are the last
+            if name in shown:
+                shown[name] = shown.pop(name)
     if echo.payment_solution is not None:
         _insert(body, "processingInformation", {"paymentSolution": echo.payment_solution})
     said = body.get("processorInformation")

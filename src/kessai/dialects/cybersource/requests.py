@@ -108,13 +108,15 @@ def usual_with_tokens(usual: Usual, merchant: Merchant, now: datetime, pan: Pan,
     sent_to = usual.document.orderInformation.billTo
     kept.add_to(usual.values, pan)
     kept.keep_in(usual.document, usual.values)
-    request = _usual(usual, merchant, now, kept.address if sent_to is None else _address_of(sent_to))
+    request = _usual(usual, merchant, now, kept.address if sent_to is None else _address_of(sent_to), kept.number)
     return replace(request, echo=replace(request.echo, tokens=kept.shown)) if request is not None else None
 
 
-def _usual(usual: Usual, merchant: Merchant, now: datetime, address: tuple[object, ...]) -> Request | None:
+def _usual(
+    usual: Usual, merchant: Merchant, now: datetime, address: tuple[object, ...], token: bytes | None = None
+) -> Request | None:
     values, document, findings = usual.values, usual.document, Findings()
-    particulars = written(document)
+    particulars = written(document, token)
     if particulars is None:
         return None
     card = card_of(_NOTHING, values, findings, merchant, needs_expiry=True)

@@ -97,9 +97,12 @@ def has_tokens(paying: Any) -> bool:
 def names_in(paying: Any) -> Names | None:
     """The same tokens of a usual `paymentInformation`; None where one of them cannot be an id."""
     held = (paying.customer, paying.paymentInstrument, paying.instrumentIdentifier, paying.shippingAddress)
-    ids = [None if one is None else one.id or "" for one in held]
-    if any(id_ == "" or (id_ is not None and len(id_) > LONGEST_ID) for id_ in ids):
-        return None
+    ids: list[str | None] = []
+    for one in held:
+        id_ = None if one is None else one.id
+        if one is not None and not (id_ and len(id_) <= LONGEST_ID):
+            return None
+        ids.append(id_)
     customer, payment_instrument, instrument, shipping_address = ids
     return Names(
         customer=customer,
@@ -184,6 +187,8 @@ class Kept(Struct, frozen=True, kw_only=True, eq=False):
     address: tuple[object, ...]
     bill_to: Raw | None
     ship_to: Raw | None
+    number: bytes | None
+    """The id of the instrument identifier."""
     named: tuple[tuple[str, Raw], ...]
     """Members of `paymentInformation`, for what is kept of the request."""
     shown: Mapping[str, object]
@@ -241,6 +246,7 @@ def kept(tokens: Standing) -> Kept:
         address=address_in(brought.bill_to),
         bill_to=_raw(brought.bill_to) if brought.bill_to is not None else None,
         ship_to=_raw(brought.ship_to) if brought.ship_to is not None else None,
+        number=tokens.instrument.id.encode() if tokens.instrument is not None else None,
         named=tuple((name, _raw({"id": token.id})) for name, token in _members(tokens).items()),
         shown={name: _raw(token) for name, token in shown(tokens).items()},
     )
