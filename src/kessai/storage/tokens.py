@@ -5,7 +5,7 @@ loaded; a number has one instrument identifier because its fingerprint is a key.
 load and decide again. The claims of a request and its answer are of the same commit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.compact import pack, unpack
 from kessai.storage.database import Database, Row, Run
+from kessai.storage.gathered import Gathered
 from kessai.storage.payments import Answer, Claim, encode_json, from_ms, to_ms, told_before
 from kessai.storage.writes import Conflict, Finish, Raced, claim_row, forget
 from kessai.tokens import standing
@@ -41,10 +42,17 @@ KINDS: Final[Mapping[type[Token], str]] = {
     InstrumentIdentifier: "instrument identifier",
     NetworkToken: "network token",
 }
+Stamp = int | list[object]
+"""How often tokens were changed; or the id, revision and key of every token that was found."""
 MOST_REFERRING: Final = 1_000
 MOST_KNOWN: Final = 4096
 """Of what is remembered of tokens that paid; it is forgotten as a whole."""
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
+    """Of rows of three."""
+    return [[row[column] for row in rows] for column in range(3)]
 
 
 class Tokens:
@@ -53,11 +61,8 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._read = database.read
-        self._changes: int | None = None
-        self._current: dict[tuple[str, Names], Standing | Unresolved] = {}
-        """What stands as of that many changes: it is not even read again."""
-        self._known: dict[tuple[object, ...], Standing | Unresolved] = {}
-        """What stands where rows are as these: they are not decoded again."""
+        self._stamps = Gathered(self._read_stamps)
+        self._known: dict[tuple[str, Names], tuple[Stamp, Standing | Unresolved]] = {}
 
     async def customer(self, merchant_id: str, token_id: str) -> Customer | Missing:
         return await self._find(merchant_id, token_id, Customer)
@@ -134,21 +139,16 @@ class Tokens:
         return next(iter(instruments), None), next(iter(addresses), None)
 
     async def standing(self, merchant_id: str, names: Names) -> Standing | Unresolved:
-        """What the tokens that a payment names stand for, as it all stood at one moment."""
-        changes = self._database.token_changes
-        if changes is None:
-            return await self._standing(merchant_id, names)
-        if changes != self._changes or len(self._current) >= MOST_KNOWN:
-            self._changes = changes
-            self._current.clear()
-        found = self._current.get((merchant_id, names))
-        if found is None:
-            found = await self._standing(merchant_id, names)
-            if self._database.token_changes == changes:
-                self._current[merchant_id, names] = found
-        return found
+        """What the tokens that a payment names stand for, as it all stood at one moment.
 
-    async def _standing(self, merchant_id: str, names: Names) -> Standing | Unresolved:
+        As long as its stamp is the same, what stands is remembered: a card pays again and again.
+        """
+        asked = merchant_id, names
+        changes = self._database.token_changes
+        stamp = await self._stamps.ask(asked) if changes is None else changes
+        known = self._known.get(asked)
+        if known is not None and known[0] == stamp:
+            return known[1]
         values = {
             "merchant_id": merchant_id,
             "payment_instrument": names.payment_instrument,
@@ -159,14 +159,30 @@ class Tokens:
             rows = await self._read("load_paying_tokens", values)
         else:
             rows = await self._read("load_paying_customer", values | {"customer": names.customer})
-        # By revision, document and seal a token is the same as it was.
-        key = (merchant_id, names, *[(row[1], row[4], row[6], row[13]) for row in rows])
-        found = self._known.get(key)
-        if found is None:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            found = self._known[key] = standing.resolved({row[1]: _token(row) for row in rows}, names)
+        found = standing.resolved({row[1]: _token(row) for row in rows}, names)
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[asked] = stamp, found  # what has changed since the stamp has another one by now
         return found
+
+    async def _read_stamps(self, asked: Sequence[tuple[str, Names]]) -> Sequence[Stamp]:
+        named = [
+            (place, merchant_id, id_)
+            for place, (merchant_id, names) in enumerate(asked)
+            for id_ in (names.customer, names.payment_instrument, names.shipping_address, names.instrument)
+            if id_ is not None
+        ]
+        customers = [
+            (place, merchant_id, names.customer)
+            for place, (merchant_id, names) in enumerate(asked)
+            if names.customer is not None
+        ]
+        values = dict(zip(("named_place", "named_merchant", "named_id"), _columns(named), strict=True))
+        values |= zip(("customer_place", "customer_merchant", "customer_id"), _columns(customers), strict=True)
+        stamps: list[list[object]] = [[] for _ in asked]
+        for row in await self._read("paying_stamps", values):
+            stamps[row[0]].append(row[1:])
+        return stamps
 
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:
         """Everything that a customer owns."""
