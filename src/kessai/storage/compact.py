@@ -4,7 +4,7 @@
 
 Requests and answers repeat the same member names and figures; the dictionary has them once for all rows, so a row keeps
 little more than what is its own. A dictionary never changes: another one gets the next number. Measured on an
-authorization's request and answer: 6 µs and 345 bytes for both; deflate with the same dictionary takes 20 µs and 295.
+authorization's request and answer: 4.5 µs and 350 bytes for both; deflate with the same dictionary takes 20 µs and 295.
 """
 
 import threading
@@ -13,7 +13,7 @@ from typing import Final
 
 import zstandard
 
-_LEVEL: Final = -1
+_LEVEL: Final = -3
 _DICTIONARIES: Final = {1: (files("kessai.storage") / "dictionary-1.txt").read_bytes().strip()}
 _NEWEST: Final = max(_DICTIONARIES)
 _FORM: Final = bytes([_NEWEST])

@@ -97,13 +97,10 @@ def has_tokens(paying: Any) -> bool:
 def names_in(paying: Any) -> Names | None:
     """The same tokens of a usual `paymentInformation`; None where one of them cannot be an id."""
     held = (paying.customer, paying.paymentInstrument, paying.instrumentIdentifier, paying.shippingAddress)
-    ids: list[str | None] = []
-    for one in held:
-        id_ = None if one is None else one.id
-        if one is not None and not (id_ and len(id_) <= LONGEST_ID):
+    customer, payment_instrument, instrument, shipping_address = ids = [one and (one.id or "") for one in held]
+    for id_ in ids:
+        if id_ is not None and not 0 < len(id_) <= LONGEST_ID:
             return None
-        ids.append(id_)
-    customer, payment_instrument, instrument, shipping_address = ids
     return Names(
         customer=customer,
         payment_instrument=payment_instrument,
