@@ -13,7 +13,7 @@ from statistics import median
 from typing import Final
 
 from bench import gateway as gateways
-from bench import measure
+from bench import measure, processes, report
 from bench.fill import fill
 from bench.gateway import SERVER_CORE, Gateway, Rows
 from bench.load import Signer, Token
@@ -36,7 +36,7 @@ _FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0, "s": 8_000.0}
 _CARDS: Final = 1_000
 """Stored cards that (t) pays with."""
 _ROUNDS: Final = 9
-"""How often (t) and (b) take turns."""
+"""How often two that are compared take turns."""
 _TURN_S: Final = 2
 _LONGEST_INDEXING_S: Final = 600
 _LOOKED_UP: Final = 20_000
@@ -67,6 +67,8 @@ class Setup:
     database: str | None = None
     workers: int = 1
     is_pinned: bool = False
+    empty: "Setup | None" = None
+    """The same with nothing stored, to compare with; None where nothing is compared."""
 
 
 @dataclass(slots=True)
@@ -135,6 +137,10 @@ class Run:
                     self._look_up(gateway, connections, stored)
                 if "s" in wish.kinds:
                     self._search(gateway, connections, stored)
+        if setup.empty is not None:
+            with self._serving() as full, self._serving(setup.empty) as empty:
+                for connections in wish.connections:
+                    self._in_turns(full, empty, connections, stored)
 
     # ---- the kinds
 
@@ -152,6 +158,20 @@ class Run:
         figures = self._measure(gateway, lambda _: signer.authorizations(), rate, connections)
         self._expect(gateways.authorized(self._setup.rows, before), figures.requests)
         self._add(self._setup.engine, AUTHORIZE, connections, stored, figures, booked=booked)
+
+    def _in_turns(self, full: Gateway, empty: Gateway, connections: int, stored: int) -> None:
+        """(b) beside many, against (b) beside what these turns store; whoever is not measured stands still."""
+        rates: dict[str, list[float]] = {"full": [], "empty": []}
+        for _ in range(_ROUNDS):
+            for name, gateway, other in (("empty", empty, full), ("full", full, empty)):
+                signer = self._signer(gateway)
+                with processes.stopped(other.pid):
+                    rate = self._rates["b", connections] * 1.3
+                    figures = self._measure(gateway, lambda _: signer.authorizations(), rate, connections, _TURN_S)  # noqa: B023
+                rates[name].append(figures.per_second)
+        ratio = median(many / few for many, few in zip(rates["full"], rates["empty"], strict=True))
+        name = f"beside {report.grouped(stored)} to empty, in turns, {self._setup.engine}, {connections} connections"
+        self._found.remarks.append(Remark(name, ratio, at_least=0.95 if connections == 64 else None))
 
     def _by_token(self, gateway: Gateway, connections: int, cards: Sequence[Token]) -> None:
         signer = self._signer(gateway)
@@ -269,8 +289,8 @@ class Run:
         self._found.remarks.append(Remark(name, rows.checkpoint() / count, at_most=limit))
 
     @contextlib.contextmanager
-    def _serving(self) -> Iterator[Gateway]:
-        setup = self._setup
+    def _serving(self, setup: Setup | None = None) -> Iterator[Gateway]:
+        setup = setup or self._setup
         core = SERVER_CORE if setup.is_pinned else None
         log = self._wish.work / "gateway.log"
         with gateways.serving(

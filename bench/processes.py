@@ -5,7 +5,8 @@ import signal
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -108,6 +109,19 @@ def stop(process: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) -
         process.wait()
     if process.stdout is not None:
         process.stdout.close()
+
+
+@contextmanager
+def stopped(root: int) -> Iterator[None]:
+    """A process and its descendants stand still until the end of the block."""
+    pids = tree(root)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def succeeds(command: Sequence[str], within_s: float) -> bool:
