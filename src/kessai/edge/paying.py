@@ -23,7 +23,7 @@ from kessai.dialects.cybersource.echo import Echo
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.reasons import INVALID_DATA
 from kessai.dialects.cybersource.requests import Request
-from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Supplied, Wanted
+from kessai.dialects.cybersource.stored import NOTHING_BROUGHT, Kept, Supplied, Wanted
 from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse, text_of
 from kessai.dialects.table import FieldError, find
@@ -41,7 +41,7 @@ from kessai.payment.merchant import Merchant
 from kessai.storage.originals import Originals
 from kessai.storage.payments import Answer, Claim
 from kessai.tokenizer import NetworkCard, Tokenizer
-from kessai.tokens import network, rules
+from kessai.tokens import rules
 from kessai.tokens.network import Option
 from kessai.tokens.objects import (
     InstrumentIdentifier,
@@ -58,6 +58,8 @@ canonical: Final = msgspec.json.Encoder(order="sorted")
 
 STORED_NETWORK_CARD: Final = "014"
 """The payment solution of a stored card's network token."""
+MOST_KEPT: Final = 4096
+"""Of what is written down of tokens that paid; it is forgotten as a whole."""
 _OPTIONS: Final = frozenset(option.value for option in Option)
 _NUMBERS: Final = (
     ("paymentInformation", "card", "number"),
@@ -88,6 +90,8 @@ class Stored(Struct, frozen=True, kw_only=True):
 
     fingerprint: bytes | None = None
     """Of the card, where its stored number pays."""
+    has_agreement: bool = False
+    """Whether the card's holder has taken part in a payment before."""
 
     @property
     def has_tokens(self) -> bool:
@@ -105,6 +109,7 @@ class Paying:
         self._transients = transients
         self._originals = originals
         self.proving = proving
+        self._kept: dict[Standing, Kept] = {}
 
     async def look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
         """None for a request that neither names a token nor makes one. `by_network`: a network token may pay."""
@@ -151,7 +156,8 @@ class Paying:
         )
         if isinstance(found.number, AccountNumber):
             brought = replace(brought, account=_account(tokens, found.number))
-        held = Stored(document=whole, brought=brought, tokens=paid, types=types)
+        has_agreement = agreements.agreement_of(paid.instrument) is not None
+        held = Stored(document=whole, brought=brought, tokens=paid, types=types, has_agreement=has_agreement)
         if pan is None or tokens.instrument is None or not by_network:
             return held
         return await self._by_network(merchant, held, pan, tokens.instrument)
@@ -180,15 +186,28 @@ class Paying:
         if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
             return None
         tokens = found.tokens
-        if tokens.instrument is not None and tokens.instrument.document.get("type") == network.TYPE:
-            return None  # a network token may pay
-        request = requests.usual_with_tokens(usual, merchant, now, found.number, stored.kept(tokens))
+        kept = self._kept_of(tokens)
+        if kept.may_be_by_network:
+            return None
+        request = requests.usual_with_tokens(usual, merchant, now, found.number, kept)
         if request is None:
             return None
-        fingerprint = tokens.instrument.fingerprint if tokens.instrument is not None else None
         return request, Stored(
-            document={}, brought=NOTHING_BROUGHT, tokens=tokens, types=frozenset(), fingerprint=fingerprint
+            document={},
+            brought=NOTHING_BROUGHT,
+            tokens=tokens,
+            types=frozenset(),
+            fingerprint=tokens.instrument.fingerprint if tokens.instrument is not None else None,
+            has_agreement=kept.has_agreement,
         )
+
+    def _kept_of(self, tokens: Standing) -> Kept:
+        kept = self._kept.get(tokens)
+        if kept is None:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            kept = self._kept[tokens] = stored.kept(tokens)
+        return kept
 
     def asked(self, merchant: Merchant, body: bytes) -> bytes:
         """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
@@ -268,7 +287,7 @@ class Paying:
             card = command.card if found.network is None else self._behind(merchant, found, command.card)
             wanted = stored.wanted(found.types, found.document, found.brought, card, found.tokens.customer)
         instrument = found.tokens.instrument
-        needs_agreement = instrument is not None and agreements.agreement_of(instrument) is None
+        needs_agreement = instrument is not None and not found.has_agreement
         if wanted is None and not (needs_agreement and "merchant-initiated" not in command.flags):
             return None
         return Maker(tokenizer=self._make, merchant=merchant, wanted=wanted, instrument=instrument, request=request)

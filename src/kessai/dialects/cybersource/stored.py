@@ -5,13 +5,13 @@ address, an amount is the same rule whoever brought the data.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 from msgspec import Raw, Struct
 
 from kessai.dialects.cybersource.addresses import address_in
+from kessai.dialects.cybersource.agreements import agreement_of
 from kessai.dialects.cybersource.fields import TYPE_OF_BRAND
 from kessai.dialects.cybersource.findings import Problems
 from kessai.dialects.cybersource.members import Place, keep
@@ -22,6 +22,7 @@ from kessai.dialects.table import NOWHERE, FieldError, find
 from kessai.payment.bank import BankAccount
 from kessai.payment.card import Brand, Card, Expiry, Pan
 from kessai.payment.lifecycle import Transaction
+from kessai.tokens import network
 from kessai.tokens.objects import Customer, InstrumentIdentifier, PaymentInstrument, ShippingAddress
 from kessai.tokens.standing import Names, Standing
 
@@ -190,6 +191,9 @@ class Kept(Struct, frozen=True, kw_only=True, eq=False):
     """Members of `paymentInformation`, for what is kept of the request."""
     shown: Mapping[str, object]
     """The same, for the answer."""
+    may_be_by_network: bool
+    has_agreement: bool
+    """Whether the card's holder has taken part in a payment before."""
 
     def add_to(self, values: dict[str, object], pan: Pan) -> None:
         """As `Supplied.add_to`."""
@@ -226,7 +230,6 @@ class Kept(Struct, frozen=True, kw_only=True, eq=False):
             order.shipTo = self.ship_to
 
 
-@lru_cache(maxsize=4096)
 def kept(tokens: Standing) -> Kept:
     """What tokens bring to a usual request."""
     brought = supplied(tokens, None, has_bill_to=False, has_ship_to=False)
@@ -246,6 +249,8 @@ def kept(tokens: Standing) -> Kept:
         number=tokens.instrument.id.encode() if tokens.instrument is not None else None,
         named=tuple((name, _raw({"id": token.id})) for name, token in _members(tokens).items()),
         shown={name: _raw(token) for name, token in shown(tokens).items()},
+        may_be_by_network=tokens.instrument is not None and tokens.instrument.document.get("type") == network.TYPE,
+        has_agreement=agreement_of(tokens.instrument) is not None,
     )
 
 
