@@ -35,9 +35,9 @@ _FASTEST: Final = {"a": 60_000.0, "b": 15_000.0, "d": 40_000.0, "s": 8_000.0}
 
 _CARDS: Final = 1_000
 """Stored cards that (t) pays with."""
-_ROUNDS: Final = 9
+_ROUNDS: Final = 25
 """How often two that are compared take turns."""
-_TURN_S: Final = 2
+_TURN_S: Final = 1
 _LONGEST_INDEXING_S: Final = 600
 _LOOKED_UP: Final = 20_000
 """Payments that lookups are spread over."""
@@ -162,11 +162,12 @@ class Run:
     def _in_turns(self, full: Gateway, empty: Gateway, connections: int, stored: int) -> None:
         """(b) beside many, against (b) beside what these turns store; whoever is not measured stands still."""
         rates: dict[str, list[float]] = {"full": [], "empty": []}
-        for _ in range(_ROUNDS):
-            for name, gateway, other in (("empty", empty, full), ("full", full, empty)):
+        pair = [("empty", empty, full), ("full", full, empty)]
+        for number in range(_ROUNDS):
+            for name, gateway, other in pair if number % 2 else pair[::-1]:
                 signer = self._signer(gateway)
                 with processes.stopped(other.pid):
-                    rate = self._rates["b", connections] * 1.3
+                    rate = self._rates["b", connections] * 1.5
                     figures = self._measure(gateway, lambda _: signer.authorizations(), rate, connections, _TURN_S)  # noqa: B023
                 rates[name].append(figures.per_second)
         ratio = median(many / few for many, few in zip(rates["full"], rates["empty"], strict=True))
@@ -176,12 +177,12 @@ class Run:
     def _by_token(self, gateway: Gateway, connections: int, cards: Sequence[Token]) -> None:
         signer = self._signer(gateway)
         rate = self._rate("b", gateway, lambda _: signer.by_token(cards), connections)
-        by_token, by_number = [], []
-        for _ in range(_ROUNDS):
-            by_number.append(
-                self._measure(gateway, lambda _: signer.authorizations(), rate * 1.3, connections, _TURN_S)
-            )
-            by_token.append(self._measure(gateway, lambda _: signer.by_token(cards), rate, connections, _TURN_S))
+        kinds = [lambda _: signer.authorizations(), lambda _: signer.by_token(cards)]
+        turns: list[list[Figures]] = [[], []]
+        for number in range(_ROUNDS):
+            for kind in (0, 1) if number % 2 else (1, 0):
+                turns[kind].append(self._measure(gateway, kinds[kind], rate * 1.5, connections, _TURN_S))
+        by_number, by_token = turns
         # What else the machine does changes by the second: only neighbours are compared, and the middle one counts.
         ratio = median(_cpu(token) / _cpu(number) for number, token in zip(by_number, by_token, strict=True))
         self._add(self._setup.engine, STORED_CARD, connections, 0, min(by_token, key=_cpu))

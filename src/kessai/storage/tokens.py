@@ -50,11 +50,6 @@ MOST_KNOWN: Final = 4096
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-def _columns(rows: Sequence[tuple[object, ...]]) -> list[list[object]]:
-    """Of rows of three."""
-    return [[row[column] for row in rows] for column in range(3)]
-
-
 class Tokens:
     """Reads of one installation's tokens; every one is a merchant's own."""
 
@@ -166,19 +161,26 @@ class Tokens:
         return found
 
     async def _read_stamps(self, asked: Sequence[tuple[str, Names]]) -> Sequence[Stamp]:
-        named = [
-            (place, merchant_id, id_)
-            for place, (merchant_id, names) in enumerate(asked)
-            for id_ in (names.customer, names.payment_instrument, names.shipping_address, names.instrument)
-            if id_ is not None
-        ]
-        customers = [
-            (place, merchant_id, names.customer)
-            for place, (merchant_id, names) in enumerate(asked)
-            if names.customer is not None
-        ]
-        values = dict(zip(("named_place", "named_merchant", "named_id"), _columns(named), strict=True))
-        values |= zip(("customer_place", "customer_merchant", "customer_id"), _columns(customers), strict=True)
+        places, merchants, ids = [], [], []
+        owned_places, owners, customers = [], [], []
+        for place, (merchant_id, names) in enumerate(asked):
+            for id_ in (names.customer, names.payment_instrument, names.shipping_address, names.instrument):
+                if id_ is not None:
+                    places.append(place)
+                    merchants.append(merchant_id)
+                    ids.append(id_)
+            if names.customer is not None:
+                owned_places.append(place)
+                owners.append(merchant_id)
+                customers.append(names.customer)
+        values = {
+            "named_place": places,
+            "named_merchant": merchants,
+            "named_id": ids,
+            "customer_place": owned_places,
+            "customer_merchant": owners,
+            "customer_id": customers,
+        }
         stamps: list[list[object]] = [[] for _ in asked]
         for row in await self._read("paying_stamps", values):
             stamps[row[0]].append(row[1:])
