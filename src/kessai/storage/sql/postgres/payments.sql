@@ -173,8 +173,8 @@ RETURNING id, NULL::bytea AS key;
 
 -- finish --
 -- Commit 2 of many at once: the ids that were concluded. What is not there was concluded by somebody else before us.
--- Statuses are compared so that the index of open ones is not taken for the shorter way: it is read as a whole, for each
--- outcome. Nor are entries joined: arrays are looked through more quickly than rows.
+-- The status is compared in a way that no index knows: the planner would take that of the open ones for the shortest
+-- way, and read all of it for each outcome. Nor are entries joined: an array is looked through more quickly than rows.
 WITH outcomes AS (
     SELECT *
       FROM unnest(
