@@ -14,6 +14,7 @@ from typing import Final
 _PROC: Final = Path("/proc")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STOP_S: Final = 60
+_SETTLE_S: Final = 1.5
 
 
 class Failed(Exception):
@@ -113,7 +114,8 @@ def stop(process: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) -
 
 @contextmanager
 def stopped(root: int) -> Iterator[None]:
-    """A process and its descendants stand still until the end of the block."""
+    """A process and its descendants stand still until the end of the block, and have a moment to find their feet then:
+    whatever they waited for is overdue, and connections are made again."""
     pids = tree(root)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -122,6 +124,7 @@ def stopped(root: int) -> Iterator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+        time.sleep(_SETTLE_S)
 
 
 def succeeds(command: Sequence[str], within_s: float) -> bool:
