@@ -15,6 +15,7 @@ _PROC: Final = Path("/proc")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _STOP_S: Final = 60
 _SETTLE_S: Final = 1.5
+"""A gateway connects to its database again within a second."""
 
 
 class Failed(Exception):

@@ -193,6 +193,7 @@ class Sqlite:
         self.fault: str | None = None
         """Why the last checkpoint failed; None where it did not."""
         self.token_changes = 0
+        """Commits that changed tokens, or may have, since this process began: nobody else writes here."""
         self._changes_tokens = False
         self._waiting: list[Waiting] = []
         self.observe: Callable[[int, float], None] = lambda _writes, _seconds: None

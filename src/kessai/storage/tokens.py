@@ -161,6 +161,7 @@ class Tokens:
         return found
 
     async def _read_stamps(self, asked: Sequence[tuple[str, Names]]) -> Sequence[Stamp]:
+        """Those of many, in one statement: only where `token_changes` does not tell."""
         places, merchants, ids = [], [], []
         owned_places, owners, customers = [], [], []
         for place, (merchant_id, names) in enumerate(asked):

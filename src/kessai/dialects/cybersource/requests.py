@@ -108,7 +108,7 @@ def usual_with_tokens(usual: Usual, merchant: Merchant, now: datetime, pan: Pan,
     sent_to = usual.document.orderInformation.billTo
     kept.add_to(usual.values, pan)
     kept.keep_in(usual.document, usual.values)
-    request = _usual(usual, merchant, now, kept.address if sent_to is None else _address_of(sent_to), kept.number)
+    request = _usual(usual, merchant, now, kept.address if sent_to is None else _address_of(sent_to), kept.identifier)
     return replace(request, echo=replace(request.echo, tokens=kept.shown)) if request is not None else None
 
 

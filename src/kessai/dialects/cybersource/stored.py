@@ -185,13 +185,14 @@ class Kept(Struct, frozen=True, kw_only=True, eq=False):
     address: tuple[object, ...]
     bill_to: Raw | None
     ship_to: Raw | None
-    number: bytes | None
-    """The id of the instrument identifier."""
+    identifier: bytes | None
+    """The id of the instrument identifier, which looks as long as a card number in what is kept."""
     named: tuple[tuple[str, Raw], ...]
     """Members of `paymentInformation`, for what is kept of the request."""
     shown: Mapping[str, object]
     """The same, for the answer."""
     may_be_by_network: bool
+    """Whether a network token may pay in the card's place: then the request is walked."""
     has_agreement: bool
     """Whether the card's holder has taken part in a payment before."""
 
@@ -246,7 +247,7 @@ def kept(tokens: Standing) -> Kept:
         address=address_in(brought.bill_to),
         bill_to=_raw(brought.bill_to) if brought.bill_to is not None else None,
         ship_to=_raw(brought.ship_to) if brought.ship_to is not None else None,
-        number=tokens.instrument.id.encode() if tokens.instrument is not None else None,
+        identifier=tokens.instrument.id.encode() if tokens.instrument is not None else None,
         named=tuple((name, _raw({"id": token.id})) for name, token in _members(tokens).items()),
         shown={name: _raw(token) for name, token in shown(tokens).items()},
         may_be_by_network=tokens.instrument is not None and tokens.instrument.document.get("type") == network.TYPE,

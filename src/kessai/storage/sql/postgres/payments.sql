@@ -3,7 +3,8 @@
 -- the rows that their own claiming gave back. Rows: an id that was begun, or the id and key of a claim that is taken. An
 -- insert of claims that misses after all lost a race that this snapshot did not show: the division undoes everything.
 -- An open transaction is made as long as it will be with its outcome: a shorter one fits into what is left over in pages
--- of old ones, and for each payment such a page would be read, and logged as a whole.
+-- of old ones, and for each payment such a page would be read, and logged as a whole. Facts and answer of an
+-- authorization take 340 bytes.
 WITH intents AS (
     SELECT *
       FROM unnest(
