@@ -48,7 +48,8 @@ ROOMS: Final[Mapping[str, str]] = {
     "envelopes": "accounts, dialects, storage",
     "outcomes": "ids, log, payment, storage, tokens",
     "late": "acquirers, ids, log, payment, storage",
-    "gateway": "acquirers, claims, deadlines, ids, late, ledger, log, metrics, outcomes, payment, storage, vault",
+    "gateway": "acquirers, claims, deadlines, ids, late, ledger, log, metrics, outcomes, payment, storage, tokens, "
+    "vault",
     "jobs": "claims, gateway, ids, late, ledger, log, outcomes, payment, storage",
     "accounts": "acquirers, dialects, keys, messages, payment, storage, vault",
     "limits": "dialects, log, metrics, payment",
@@ -91,6 +92,7 @@ HANDS: Final = frozenset({"__init__", "__main__", "cli", "client", "demo", "refe
 NARROW: Final[Mapping[tuple[str, str], str]] = {
     ("log", "payment"): "kessai.payment.card",
     ("gateway", "acquirers"): "kessai.acquirers",
+    ("gateway", "tokens"): "kessai.tokens.standing",
     ("accounts", "acquirers"): "kessai.acquirers",
     ("app", "acquirers"): "kessai.acquirers",
     ("sandbox", "acquirers"): "kessai.acquirers.simulator.scenarios",

@@ -54,6 +54,7 @@ from kessai.storage.database import CommitUnknown, Database, DatabaseError, Unav
 from kessai.storage.payments import Answer, Claim, Found, Payments
 from kessai.storage.webhooks import notice_of
 from kessai.storage.writes import Begin, Conflict, Finish, Job, Replay, SealedCard, SettleUnknown
+from kessai.tokens.standing import Relied
 from kessai.vault import Spent, Vault
 
 MOST_RACES: Final = 32
@@ -79,6 +80,10 @@ class Busy(Exception):
     """A payment is so contended that its caller should come back in a second; nothing was done."""
 
 
+class Stale(Exception):
+    """What was remembered for a command is not so any more; nothing was done. Read it, and come back."""
+
+
 class Circumstances(Struct, frozen=True, kw_only=True):
     """What surrounds a command and is none of its business."""
 
@@ -91,6 +96,8 @@ class Circumstances(Struct, frozen=True, kw_only=True):
     attach: Attach | None = None
     fingerprint: bytes | None = None
     """Of the card, where it is known: a stored one has it beside its number."""
+    relies_on: Relied | None = None
+    """What was remembered of stored cards, for a command that begins a payment."""
 
 
 class Gateway:
@@ -138,7 +145,10 @@ class Gateway:
     async def perform(
         self, merchant: Merchant, command: Command, circumstances: Circumstances, encode: Encode
     ) -> Answer | Refusal:
-        """Take a command down the road. The answer is what was stored; a refusal means that nothing was begun."""
+        """Take a command down the road. The answer is what was stored; a refusal means that nothing was begun.
+
+        Busy, Stale, and errors of the database as long as nothing was done; OutcomeUnknown after that.
+        """
         for _ in range(MOST_RACES):
             if not self.may_begin():
                 raise Unavailable("the lease of this process has ended")
@@ -154,6 +164,8 @@ class Gateway:
             await sleep(0)
             begun = await self._begin(merchant, payment, transaction, card, circumstances)
             if isinstance(begun, Conflict):
+                if circumstances.relies_on is not None:
+                    raise Stale
                 continue
             if begun is not None:
                 return begun
@@ -261,6 +273,7 @@ class Gateway:
             correlation=circumstances.correlation,
             card=sealed,
             claims=circumstances.claims + claims.unique(merchant, transaction, is_new=is_new),
+            relies_on=circumstances.relies_on,
             takes_over=(
                 Job(
                     id=self.new_id(),

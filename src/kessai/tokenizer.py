@@ -34,7 +34,7 @@ from kessai.tokens.objects import (
 )
 from kessai.tokens.rules import Changes
 from kessai.tokens.standing import Names, Standing, Unresolved
-from kessai.vault import Vault
+from kessai.vault import CannotOpen, Vault
 
 MOST_RACES: Final = 32
 """How often a decision that lost a race is made again before its caller is told to come back later."""
@@ -229,19 +229,24 @@ class Tokenizer:
 
     # ---- reading
 
-    async def resolve(self, merchant_id: str, names: Names) -> Resolved | Unresolved:
+    async def resolve(self, merchant_id: str, names: Names, *, fresh: bool = True) -> Resolved | Unresolved:
         """What token ids of a request stand for: a customer for its defaults, the others instead of those.
 
         Ids of other merchants are unknown. All of it is read at one moment: a payment comes before a deletion as a
-        whole, or after it. A number is opened only where one is needed.
+        whole, or after it. A number is opened only where one is needed. What is not `fresh` may say what it relies on.
         """
-        found = await self.tokens.standing(merchant_id, names)
+        found = await self.tokens.standing(merchant_id, names, fresh=fresh)
         if isinstance(found, Unresolved):
             return found
         if found.instrument is None or not names.needs_number:
             return Resolved(None, found)
         await asyncio.sleep(0)  # the reads of many who pay with tokens are a stage of their own, and this is another
-        return Resolved(self.number(merchant_id, found.instrument), found)
+        try:
+            return Resolved(self.number(merchant_id, found.instrument), found)
+        except CannotOpen:
+            if found.relies_on is None:
+                raise
+        return await self.resolve(merchant_id, names)  # it is sealed by another key meanwhile
 
     async def pays_with(
         self, merchant_id: str, instrument: InstrumentIdentifier, option: network.Option | None, month: str

@@ -18,7 +18,7 @@ import msgspec
 import kessai.gateway as road
 from kessai.claims import claim_of
 from kessai.dialects.cybersource.requests import Request
-from kessai.edge import Edge
+from kessai.edge.paying import Paying, Stored
 from kessai.gateway import Gateway
 from kessai.jobs import recurring, reversals, settlement
 from kessai.ledger import Entry, entries
@@ -164,15 +164,15 @@ def pan_in_an_exception_text(patch: Patch) -> None:
 
 def cvv_kept_in_the_retry_row(patch: Patch) -> None:
     """Only in the hash that a key is bound to; there are a thousand of them to try."""
-    asks = Edge._asked
+    asks = Paying.asked
 
-    def asked(self: Edge, merchant: Merchant, decoded: Request) -> bytes:
-        said, command = asks(self, merchant, decoded), decoded.command
+    def asked(self: Paying, merchant: Merchant, body: bytes, decoded: Request, found: Stored | None) -> bytes:
+        said, command = asks(self, merchant, body, decoded, found), decoded.command
         if not isinstance(command, Authorize) or command.card.security_code is None:
             return said
         return hashlib.sha256(said + command.card.security_code.digits.encode()).digest()
 
-    patch(Edge, "_asked", asked)
+    patch(Paying, "asked", asked)
 
 
 def nonce_reused(patch: Patch) -> None:

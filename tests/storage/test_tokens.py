@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from tests.conftest import on_both_engines
-from tests.houses import Till, by_hand, opened
+from tests.houses import Till, by_hand, opened, usd
 
 from kessai import ids, verify
 from kessai.app import House
 from kessai.claims import claim_of
 from kessai.jobs import claims
 from kessai.payment.card import AccountNumber, Pan
-from kessai.payment.lifecycle import Refusal, Status
-from kessai.storage.payments import Answer
+from kessai.payment.lifecycle import Operation, Payment, Refusal, Status, Transaction
+from kessai.storage.payments import Answer, Claim
 from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, commit, oldest_answer
-from kessai.storage.writes import Conflict, Finish, Raced
+from kessai.storage.writes import Begin, Conflict, Finish, Raced
 from kessai.tokenizer import Decided, Resolved, Tokenizer
 from kessai.tokens.objects import Customer, InstrumentIdentifier, Missing, PaymentInstrument, ShippingAddress
 from kessai.tokens.rules import Changes, Referred, add, change, delete_customer, delete_instrument
-from kessai.tokens.standing import Names, Standing, Unresolved
+from kessai.tokens.standing import Names, Relied, Standing, Unresolved
 from kessai.vault import CannotOpen
 
 pytestmark = on_both_engines
@@ -87,7 +87,11 @@ def test_what_is_remembered_of_tokens_ends_with_their_change(tmp_path: Path) -> 
             before = await tokens.standing(OURS, names)
             assert isinstance(before, Standing)
             assert (before.customer, before.payment_instrument, before.instrument) == (customer, card, number)
-            assert await tokens.standing(OURS, names) is before  # it is remembered, on both engines
+            again, remembered = await tokens.standing(OURS, names), await tokens.standing(OURS, names, fresh=False)
+            assert isinstance(again, Standing)
+            assert (again.customer, again.payment_instrument, again.instrument) == (customer, card, number)
+            assert again.relies_on is None
+            assert remembered is await tokens.standing(OURS, names, fresh=False)  # on both engines
             assert isinstance(await tokens.standing(THEIRS, names), Unresolved)
             later = change(card, {"billTo": {"lastName": "佐藤"}})
             assert await written(house, Changes((), (later,))) is None
@@ -101,6 +105,94 @@ def test_what_is_remembered_of_tokens_ends_with_their_change(tmp_path: Path) -> 
             gone = delete_customer(customer, owned, await tokens.referred(OURS, going), house.clock())
             assert await written(house, gone) is None
             assert isinstance(await tokens.standing(OURS, names), Unresolved)
+
+    asyncio.run(main())
+
+
+@on_postgresql
+@pytest.mark.parametrize("claims", [(), (claim_of("test", "a key"),)])
+def test_a_payment_begins_if_the_tokens_that_it_relies_on_are_as_they_were(
+    tmp_path: Path, claims: tuple[Claim, ...]
+) -> None:
+    """Where other processes may change tokens, commit 1 looks: each change of each kind, and none."""
+
+    async def main() -> None:
+        async with opened(tmp_path, works=False) as house:
+            tokens, make = house.tokenizer.tokens, house.tokenizer
+            customer, card, number = await filed(house)
+            other, is_new = await make.instrument_of(OURS, Pan("5555555555554444"), {})
+            names = Names(customer=customer.id)
+
+            def intent(merchant: str, relied: Relied | None = None) -> Begin:
+                id_ = make.new_id()
+                transaction = Transaction(
+                    id=id_,
+                    payment_id=id_,
+                    operation=Operation.AUTHORIZE,
+                    requested=usd(10_000),
+                    requested_at=house.clock(),
+                )
+                payment = Payment(merchant_id=merchant, id=id_, transactions=(transaction,))
+                return Begin(
+                    payment=payment,
+                    transaction=transaction,
+                    lease=1,
+                    correlation="",
+                    claims=tuple(replace(claim, since=id_) for claim in claims),
+                    relies_on=relied,
+                )
+
+            async def begun(relied: Relied | None) -> bool:
+                """Beside somebody else's payment, which goes its way."""
+                ours, theirs = intent(OURS, relied), intent(THEIRS)
+                write = house.database.write
+                told, told_them = await asyncio.gather(write(ours), write(theirs))
+                assert told_them is None
+                assert told is None or isinstance(told, Conflict)
+                found = await house.gateway.payments.load(OURS, ours.payment.id)
+                assert (found is not None) is (told is None)
+                return told is None
+
+            async def remembered() -> Relied:
+                await tokens.standing(OURS, names)
+                found = await tokens.standing(OURS, names, fresh=False)
+                assert isinstance(found, Standing)
+                assert found.relies_on is not None
+                return found.relies_on
+
+            assert await begun(None)
+            relied = await remembered()
+            assert relied.defaults == 2
+            assert set(relied.revisions) >= {(customer.id, 0), (card.id, 0), (number.id, 0)}
+            assert await begun(relied)
+            assert await begun(relied)
+            assert not await begun(replace(relied, defaults=1))
+            assert not await begun(replace(relied, revisions=(*relied.revisions, ("nobody", 0))))
+            changes = (
+                Changes((), (change(card, {"billTo": {"lastName": "佐藤"}}),)),
+                Changes((), (change(customer, {"objectInformation": {"title": "x"}}),)),
+                Changes((), (change(number, {"processingInformation": {}}),)),
+                Changes((other,) if is_new else ()).also(
+                    add(
+                        make.new_payment_instrument(customer, other, {}, expiry="2032-01", is_default=True),
+                        customer,
+                        card,
+                    )[1]
+                ),
+            )
+            for each in changes:
+                relied = await remembered()
+                # As it stands now: what was loaded before has been changed by the turns before.
+                fresh = {token.id: await tokens.any_kind(OURS, token.id) for token in each.changed}
+                now = Changes(
+                    each.created,
+                    tuple(
+                        replace(token, revision=found.revision) for token in each.changed if (found := fresh[token.id])
+                    ),
+                )
+                assert await written(house, now) is None
+                assert not await begun(relied)
+                assert await begun(await remembered())
 
     asyncio.run(main())
 

@@ -35,21 +35,19 @@ from kessai.dialects.cybersource.usual import Usual
 from kessai.dialects.document import Malformed, parse
 from kessai.dialects.table import FieldError
 from kessai.edge.http import Receive, Scope, Send, correlation_of, not_routed, read, refusal, refuse_media, write
-from kessai.edge.paying import Paying, Stored, canonical, encoded
+from kessai.edge.paying import Paying, Stored, encoded
 from kessai.edge.proving import Proven
 from kessai.edge.readback import read_back
 from kessai.edge.refusals import place_in
 from kessai.edge.repeats import repeated
 from kessai.envelopes import Known, wanted
-from kessai.gateway import Busy, Circumstances, Gateway
+from kessai.gateway import Busy, Circumstances, Gateway, Stale
 from kessai.limits import Limits, refused
 from kessai.log import log
 from kessai.metrics import Metrics
 from kessai.outcomes import OutcomeUnknown
 from kessai.payment.authorize import Authorize
 from kessai.payment.card import Pan, looks_like_a_pan
-from kessai.payment.credit import Credit
-from kessai.payment.echeck import Echeck
 from kessai.payment.lifecycle import Command, Operation, Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.money import Currency
@@ -218,7 +216,10 @@ class Edge:
         if found.row.kind in _NEW_PAYMENTS and self._refuses_new_payments():
             self._metrics.refused += 1
             return refusal(503, "unavailable", "There is no room for new payments; nothing was done.")
-        return await self._perform(account, found, request, correlation, known.signature)
+        try:
+            return await self._perform(account, found, request, correlation, known.signature, fresh=False)
+        except Stale:
+            return await self._perform(account, found, request, correlation, known.signature, fresh=True)
 
     async def _handled(
         self, handler: Handler, account: Account, request: HttpRequest, signature: tuple[Claim, ...]
@@ -304,20 +305,22 @@ class Edge:
     # ---- performing
 
     async def _perform(
-        self, account: Account, found: Match, request: HttpRequest, correlation: str, signature: tuple[Claim, ...]
+        self,
+        account: Account,
+        found: Match,
+        request: HttpRequest,
+        correlation: str,
+        signature: tuple[Claim, ...],
+        *,
+        fresh: bool,
     ) -> HttpResponse:
+        """Stale where what is remembered of stored cards does not do; what is `fresh` does."""
         merchant = account.merchant
         operation = _OPERATIONS[found.row.kind]
         decoded: Request | Problems | Refusal | None = None
         stored: Stored | Problems | None = None
         if found.row.kind is Kind.AUTHORIZE:
-            now = merchant.at(self._gateway.clock())
-            usual = requests.usual_authorization(request.body, merchant, now)
-            if isinstance(usual, Usual):
-                both = await self._paying.usual(merchant, usual, now)
-                decoded, stored = both if both is not None else (None, None)
-            else:
-                decoded = usual
+            decoded, stored = await self._read_usual(merchant, request.body, fresh=fresh)
         document = parse(request.body) if decoded is None else {}
         if isinstance(document, Malformed):
             return self._failure(INVALID_DATA, explanation=document.reason if merchant.is_test else None)
@@ -328,18 +331,20 @@ class Edge:
         if decoded is None:
             if found.row.kind in _NEW_PAYMENTS:
                 by_network = found.row.kind is Kind.AUTHORIZE and not authentication.actions(document)
-                stored = await self._paying.look_up(merchant, document, by_network=by_network)
+                may_be_old = by_network and not fresh
+                stored = await self._paying.look_up(merchant, document, by_network=by_network, fresh=not may_be_old)
             decoded = await self._decode(account, found, document, stored)
             if isinstance(stored, Problems):  # a repeat is told what its first was, whatever has gone since
                 told = await self._told(account, found, request, signature)
                 if told is not None:
                     return told
         await sleep(0)
-        if not isinstance(decoded, Request):
-            return self._answered(account, operation, decoded, b"{}")
         cards = stored if isinstance(stored, Stored) else None
-        says = partial(self._paying.asked, merchant, request.body) if cards else partial(self._asked, merchant, decoded)
-        key = self._key(account, found, request, says)
+        if not isinstance(decoded, Request):
+            if cards is not None and cards.is_remembered:
+                raise Stale
+            return self._answered(account, operation, decoded, b"{}")
+        key = self._key(account, found, request, partial(self._paying.asked, merchant, request.body, decoded, cards))
         if isinstance(key, HttpResponse):
             return key
         claims = signature if key is None else (key, *signature)
@@ -350,7 +355,10 @@ class Edge:
                 return self._answered(account, operation, proven, request.body)
             decoded, proof, claims = proven.request, proven.proof, claims + proven.claims
 
-        command = self._without_pan_as_id(merchant.id, decoded.command)
+        command: Command = decoded.command
+        if command.merchant_transaction_id is not None:
+            named = self._without_pan(merchant.id, command.merchant_transaction_id)
+            command = replace(command, merchant_transaction_id=named)
         if "merchant-initiated" in command.flags and isinstance(command, Authorize):
             sent = document or parse(request.body)
             assert not isinstance(sent, Malformed), "a request that is malformed was decoded"
@@ -363,7 +371,19 @@ class Edge:
         if cards is not None:
             circumstances = self._paying.surrounding(circumstances, merchant, decoded, cards)
         answer = await self._gateway.perform(merchant, command, circumstances, encode)
+        if isinstance(answer, Refusal) and cards is not None and cards.is_remembered:
+            raise Stale  # nobody is refused by what is remembered
         return self._answered(account, operation, answer, request.body)
+
+    async def _read_usual(
+        self, merchant: Merchant, body: bytes, *, fresh: bool
+    ) -> tuple[Request | Problems | None, Stored | None]:
+        """An authorization that is as they usually are, with its stored cards; None where it has to be walked."""
+        now = merchant.at(self._gateway.clock())
+        usual = requests.usual_authorization(body, merchant, now)
+        if not isinstance(usual, Usual):
+            return usual, None
+        return await self._paying.usual(merchant, usual, now, fresh=fresh) or (None, None)
 
     def _answered(
         self, account: Account, operation: Operation, answer: Answer | Refusal | Problems, body: bytes
@@ -383,7 +403,8 @@ class Edge:
         self, account: Account, found: Match, request: HttpRequest, signature: tuple[Claim, ...]
     ) -> HttpResponse | None:
         """What an earlier request with the same claims was told; None where there was none."""
-        key = self._key(account, found, request, partial(self._paying.asked, account.merchant, request.body))
+        asks = partial(self._paying.asked_with_tokens, account.merchant, request.body)
+        key = self._key(account, found, request, asks)
         if isinstance(key, HttpResponse):
             return key
         answer = await self._gateway.told(account.merchant, signature if key is None else (key, *signature))
@@ -430,17 +451,11 @@ class Edge:
                 currency = await self._currency(merchant.id, target)
                 return requests.reversal(document, target, merchant, currency, expects, timeout=is_timeout)
 
-    def _without_pan_as_id(self, merchant_id: str, command: Command) -> Command:
-        """The command as it may be stored: a merchant's id that looks like a PAN becomes its fingerprint (A-67)."""
-        named = command.merchant_transaction_id
-        if named is None or not looks_like_a_pan(named):
-            return command
-        return replace(command, merchant_transaction_id=self._without_pan(merchant_id, named))
-
     def _without_pan(self, merchant_id: str, text: str) -> str:
-        return (
-            f"pan:{self._gateway.vault.fingerprint(merchant_id, Pan(text)).hex()}" if looks_like_a_pan(text) else text
-        )
+        """A merchant's id as it may be stored: one that looks like a PAN becomes its fingerprint (A-67)."""
+        if not looks_like_a_pan(text):
+            return text
+        return f"pan:{self._gateway.vault.fingerprint(merchant_id, Pan(text)).hex()}"
 
     async def _currency(self, merchant_id: str, target: int) -> Currency | None:
         loaded = await self._gateway.payments.load(merchant_id, target)
@@ -460,17 +475,6 @@ class Edge:
         named = self._without_pan(account.merchant.id, sent)
         since = ids.first_of(self._wall_clock() - KEYS_KEPT)
         return claim_of(scope, named, request=bound_to(account.merchant.id, asked()), since=since)
-
-    def _asked(self, merchant: Merchant, decoded: Request) -> bytes:
-        """What a request asks: a card as its fingerprint, its CVV not at all."""
-        command: Command = decoded.command
-        asked = canonical.encode(decoded.kept)
-        if isinstance(command, Authorize | Credit):
-            asked += self._gateway.vault.fingerprint(merchant.id, command.card.pan)
-        elif isinstance(command, Echeck):
-            account = command.account
-            asked += self._gateway.vault.fingerprint_of_account(merchant.id, account.number, account.routing_number)
-        return asked
 
     # ---- refusing
 

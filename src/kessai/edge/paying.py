@@ -3,8 +3,9 @@
     tokens of the request ─► one read ─► what they stand for ─► the decoder, as if the request had said it
     approved, not yet written ─► which tokens come of it ─► commit 2, with them or not at all
 
-The read is of one moment. A deletion that is answered before a request came refuses it; of a deletion that is under way
-at the same time a payment comes before or after as a whole, and a payment that came before goes to its end.
+The read is of one moment, or of an earlier one and commit 1 looks whether it is so still. A deletion that is answered
+before a request came refuses it; of a deletion that is under way at the same time a payment comes before or after as a
+whole, and a payment that came before goes to its end.
 """
 
 import hashlib
@@ -36,7 +37,7 @@ from kessai.payment.bank import BankAccount
 from kessai.payment.card import AccountNumber, Card, Expiry, Pan
 from kessai.payment.credit import Credit
 from kessai.payment.echeck import Echeck
-from kessai.payment.lifecycle import Payment, Refusal, Transaction
+from kessai.payment.lifecycle import Command, Payment, Refusal, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.storage.originals import Originals
 from kessai.storage.payments import Answer, Claim
@@ -97,6 +98,11 @@ class Stored(Struct, frozen=True, kw_only=True):
     def has_tokens(self) -> bool:
         return not self.tokens.is_empty
 
+    @property
+    def is_remembered(self) -> bool:
+        """Whether the tokens may have changed since they were read: commit 1 looks."""
+        return self.tokens.relies_on is not None
+
 
 _NO_TOKENS: Final = Standing()
 
@@ -111,22 +117,27 @@ class Paying:
         self.proving = proving
         self._kept: dict[Standing, Kept] = {}
 
-    async def look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
-        """None for a request that neither names a token nor makes one. `by_network`: a network token may pay."""
+    async def look_up(
+        self, merchant: Merchant, document: Json, *, by_network: bool, fresh: bool
+    ) -> Stored | Problems | None:
+        """None for a request that neither names a token nor makes one. `by_network`: a network token may pay.
+        What is not `fresh` may be remembered, and says what it relies on."""
         named = flex.named(document)
         if named is None:
-            return await self._look_up(merchant, document, by_network=by_network)
+            return await self._look_up(merchant, document, by_network=by_network, fresh=fresh)
         spent = await self._transients.spend(merchant.id, named[1])
         if isinstance(spent, Refusal):
             return Problems(INVALID_DATA, (FieldError(named[0]),))
         whole = flex.filled(document, spent.card)
-        found = await self._look_up(merchant, whole, by_network=by_network)
+        found = await self._look_up(merchant, whole, by_network=by_network, fresh=fresh)
         if isinstance(found, Problems):
             return found
         found = found or Stored(document=whole, brought=NOTHING_BROUGHT, tokens=_NO_TOKENS, types=frozenset())
         return replace(found, claim=spent.claim)
 
-    async def _look_up(self, merchant: Merchant, document: Json, *, by_network: bool) -> Stored | Problems | None:
+    async def _look_up(
+        self, merchant: Merchant, document: Json, *, by_network: bool, fresh: bool
+    ) -> Stored | Problems | None:
         named = stored.named(document)
         types = stored.types_wanted(document)
         if isinstance(named, Problems) or isinstance(types, Problems):
@@ -136,7 +147,7 @@ class Paying:
         if named is None:
             return Stored(document=document, brought=NOTHING_BROUGHT, tokens=_NO_TOKENS, types=types)
         brings_number = any(text_of(find(document, path)) for path in _NUMBERS)
-        found = await self._make.resolve(merchant.id, named.names(needs_number=not brings_number))
+        found = await self._make.resolve(merchant.id, named.names(needs_number=not brings_number), fresh=fresh)
         if isinstance(found, Unresolved):
             return named.refused(found.kind)
         tokens = found.tokens
@@ -175,13 +186,15 @@ class Paying:
         on_file = held.brought.expiry
         return replace(held, brought=brought, network=card, card_suffix=pan.suffix, card_expiry=on_file)
 
-    async def usual(self, merchant: Merchant, usual: Usual, now: datetime) -> tuple[Request, Stored] | None:
+    async def usual(
+        self, merchant: Merchant, usual: Usual, now: datetime, *, fresh: bool
+    ) -> tuple[Request, Stored] | None:
         """The same of a request that is as requests usually are; None where it has to be walked."""
         names = stored.names_in(usual.document.paymentInformation)
         if names is None or str(usual.values.get("initiator", "")).lower() == "merchant":
             return None
         await sleep(0)  # a stage, as between the others
-        found = await self._make.resolve(merchant.id, names)
+        found = await self._make.resolve(merchant.id, names, fresh=fresh)
         await sleep(0)
         if isinstance(found, Unresolved) or not isinstance(found.number, Pan):
             return None
@@ -209,9 +222,21 @@ class Paying:
             kept = self._kept[tokens] = stored.kept(tokens)
         return kept
 
-    def asked(self, merchant: Merchant, body: bytes) -> bytes:
-        """What a request with tokens asks: what it says itself, which a repeat says again whatever became of the
-        tokens. A card is its fingerprint, its CVV not there at all."""
+    def asked(self, merchant: Merchant, body: bytes, decoded: Request, found: Stored | None) -> bytes:
+        """What a request asks: a card is its fingerprint, its CVV not there at all."""
+        if found is not None:
+            return self.asked_with_tokens(merchant, body)
+        command: Command = decoded.command
+        asked = canonical.encode(decoded.kept)
+        if isinstance(command, Authorize | Credit):
+            asked += self._make.fingerprint(merchant.id, command.card.pan)
+        elif isinstance(command, Echeck):
+            account = command.account
+            asked += self._make.fingerprint(merchant.id, account.number, account.routing_number)
+        return asked
+
+    def asked_with_tokens(self, merchant: Merchant, body: bytes) -> bytes:
+        """The same of one with tokens: what it says itself, which a repeat says again whatever became of the tokens."""
         document = parse(body)
         assert not isinstance(document, Malformed), "a request that is malformed was decoded"
         asked = canonical.encode(members.keep(document)[0])
@@ -273,7 +298,8 @@ class Paying:
         """What surrounds a command, with what stored cards add to it."""
         claims = by.claims if found.claim is None else (*by.claims, found.claim)
         maker = self._maker(merchant, request, found)
-        return replace(by, claims=claims, attach=maker, fingerprint=found.fingerprint)
+        relies_on = found.tokens.relies_on
+        return replace(by, claims=claims, attach=maker, fingerprint=found.fingerprint, relies_on=relies_on)
 
     def _maker(self, merchant: Merchant, request: Request, found: Stored) -> "Maker | None":
         """What decides on the tokens of an approved payment; None where there will be none to decide on."""

@@ -141,7 +141,7 @@ class Risk:
         if isinstance(named, dict) and named.get("transientToken"):  # as this family's reference spells it
             spelt = {"transientTokenJwt": named["transientToken"], **named}
             document = {**document, "tokenInformation": spelt}
-        stored = await self._paying.look_up(account.merchant, document, by_network=False)
+        stored = await self._paying.look_up(account.merchant, document, by_network=False, fresh=True)
         if stored is None:
             return document, NOTHING_BROUGHT
         return stored if isinstance(stored, Problems) else (stored.document, stored.brought)

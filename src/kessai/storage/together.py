@@ -6,10 +6,10 @@ alone. A batch holds at most one write per payment and per claim; what a write `
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Final, Generic, TypeVar
 
 from kessai.payment.lifecycle import Refusal
+from kessai.storage.arrays import claims, columns, entries, intents, jobs, relied, tokens
 from kessai.storage.attempts import AddAttempt, PurgeAttempts
 from kessai.storage.authentications import (
     AddAuthentication,
@@ -43,7 +43,7 @@ from kessai.storage.subscriptions import (
     RecordCharge,
     SubscribeToPlan,
 )
-from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens, token_row
+from kessai.storage.tokens import FinishWithTokens, PurgeAnswers, ToldBefore, WriteTokens
 from kessai.storage.webhooks import (
     AddWebhook,
     AddWebhookKey,
@@ -60,7 +60,6 @@ from kessai.storage.webhooks import (
 from kessai.storage.writes import (
     BATCH,
     OUTCOME,
-    PAYMENT,
     TRANSACTION,
     Begin,
     Conflict,
@@ -68,7 +67,6 @@ from kessai.storage.writes import (
     ForgetExpiry,
     GiveUp,
     Happened,
-    Job,
     PurgeClaims,
     Raced,
     Record,
@@ -78,11 +76,9 @@ from kessai.storage.writes import (
     batch_row,
     entry_row,
     outcome_row,
-    payment_row,
     transaction_row,
 )
 from kessai.tokens.objects import InstrumentIdentifier
-from kessai.tokens.rules import Changes
 
 W = TypeVar("W", bound=Write[Any])
 MOST: Final = 128
@@ -137,39 +133,24 @@ def place_of(write: Write[Any]) -> tuple[str, int]:
     return "", 0
 
 
-def _columns(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
-    """Rows as arrays, by name."""
-    return dict(zip(names, zip(*rows, strict=True) if rows else repeat(()), strict=False))
-
-
 # ---- commit 1
 
 
 def _begin(writes: Sequence[Begin]) -> Values:
-    return _begin_new(writes) | _jobs([w.takes_over for w in writes]) | {"version": [w.payment.version for w in writes]}
-
-
-def _begin_new(writes: Sequence[Begin]) -> dict[str, object]:
-    claims = [(w.payment.merchant_id, c.key, c.request, c.since, w.transaction.id) for w in writes for c in w.claims]
-    return _begin_free(writes) | _columns(_CLAIM, claims)
-
-
-def _begin_free(writes: Sequence[Begin]) -> dict[str, object]:
-    return _columns(PAYMENT, [payment_row(w.payment, w.card) for w in writes]) | _columns(
-        TRANSACTION, [transaction_row(w) for w in writes]
+    return (
+        intents(writes)
+        | claims(writes)
+        | jobs([w.takes_over for w in writes])
+        | {"version": [w.payment.version for w in writes]}
     )
 
 
-_CLAIM: Final = ("claim_merchant_id", "claim_key", "claim_request", "claim_since", "claim_id")
+def _begin_new(writes: Sequence[Begin]) -> Values:
+    return intents(writes) | claims(writes) | relied(writes)
 
 
-def _jobs(jobs: Sequence[Job | None]) -> dict[str, object]:
-    return {
-        "job_id": [job.id if job else None for job in jobs],
-        "job_kind": [job.kind if job else None for job in jobs],
-        "job_transaction_id": [job.transaction_id if job else None for job in jobs],
-        "job_run_at": [to_ms(job.run_at) if job else None for job in jobs],
-    }
+def _begin_free(writes: Sequence[Begin]) -> Values:
+    return intents(writes) | relied(writes)
 
 
 def _begun(rows: Sequence[Row], writes: Sequence[Begin]) -> list[object]:
@@ -182,7 +163,7 @@ def _begun(rows: Sequence[Row], writes: Sequence[Begin]) -> list[object]:
 
 
 def _met(write: Begin, taken: Sequence[Claim]) -> Conflict | Refusal | Then:
-    """What a write is told that did not begin: its first claim that is taken, else its payment has changed."""
+    """What a write is told that did not begin: its first claim that is taken, else something has changed."""
     if not taken:
         return Conflict()
     return taken[0].taken or Then(Replay(write.payment.merchant_id, taken[0]), taken[0].other)
@@ -213,21 +194,13 @@ def _replayed(rows: Sequence[Row], writes: Sequence[Replay]) -> list[Answer | Re
 
 
 def _finish(writes: Sequence[Finish]) -> Values:
-    entries = [entry_row(w.merchant_id, entry) for w in writes for entry in w.entries]
-    jobs = [(w.transaction.id, job) for w in writes for job in w.jobs]
+    queued = [(w.transaction.id, job) for w in writes for job in w.jobs]
     return (
-        _columns(OUTCOME, [outcome_row(w.merchant_id, w.transaction, w.answer) for w in writes])
-        | _entries(entries)
-        | _jobs([job for _, job in jobs])
-        | {"job_owner": [owner for owner, _ in jobs]}
+        columns(OUTCOME, [outcome_row(w.merchant_id, w.transaction, w.answer) for w in writes])
+        | entries([entry_row(w.merchant_id, entry) for w in writes for entry in w.entries])
+        | jobs([job for _, job in queued])
+        | {"job_owner": [owner for owner, _ in queued]}
     )
-
-
-_ENTRY: Final = ("entry_merchant_id", "entry_id", "line", "account", "entry_currency", "amount", "posted_at")
-
-
-def _entries(rows: Sequence[tuple[object, ...]]) -> dict[str, object]:
-    return _columns(_ENTRY, rows)
 
 
 def _finished(rows: Sequence[Row], writes: Sequence[Finish]) -> list[bool]:
@@ -238,18 +211,10 @@ def _finished(rows: Sequence[Row], writes: Sequence[Finish]) -> list[bool]:
 # ---- tokens
 
 
-def _tokens(merchant_id: str, changes: Changes) -> dict[str, object]:
-    # In the order of their ids: two statements that want the same rows come one after the other.
-    changed = [token_row(merchant_id, token) for token in sorted(changes.changed, key=lambda token: token.id)]
-    created = [token_row(merchant_id, token) for token in changes.created]
-    columns: dict[str, object] = {f"token_{name}": [row[name] for row in changed] for name in _CHANGED}
-    return columns | {f"new_{name}": [row[name] for row in created] for name in _CREATED}
-
-
 def _write_tokens(writes: Sequence[WriteTokens]) -> Values:
     (write,) = writes
     answer = write.answer
-    return _tokens(write.merchant_id, write.changes) | {
+    return tokens(write.merchant_id, write.changes) | {
         "merchant_id": write.merchant_id,
         "claim_key": [claim.key for claim in write.claims],
         "claim_request": [claim.request for claim in write.claims],
@@ -265,20 +230,10 @@ def _finish_with_tokens(writes: Sequence[FinishWithTokens]) -> Values:
     finish = write.finish
     return (
         dict(zip(OUTCOME, outcome_row(finish.merchant_id, finish.transaction, finish.answer), strict=True))
-        | _entries([entry_row(finish.merchant_id, entry) for entry in finish.entries])
-        | _jobs(finish.jobs)
-        | _tokens(finish.merchant_id, write.changes)
+        | entries([entry_row(finish.merchant_id, entry) for entry in finish.entries])
+        | jobs(finish.jobs)
+        | tokens(finish.merchant_id, write.changes)
     )
-
-
-_CHANGED: Final = (
-    *("id", "version", "revision", "state", "document", "deleted_at", "is_default", "instrument", "expiry"),
-    *("fingerprint", "sealed"),
-)
-_CREATED: Final = (
-    *("kind", "id", "made", "version", "state", "document", "deleted_at", "customer", "is_default", "instrument"),
-    *("expiry", "fingerprint", "sealed"),
-)
 
 
 def _tokens_written(rows: Sequence[Row], writes: Sequence[WriteTokens]) -> list[object]:
@@ -322,8 +277,8 @@ def _record(writes: Sequence[Record]) -> Values:
         dict(zip(TRANSACTION, transaction_row(begin), strict=True))
         | dict(zip(OUTCOME, outcome_row(finish.merchant_id, finish.transaction, finish.answer), strict=True))
         | {"version": begin.payment.version}
-        | _entries([entry_row(finish.merchant_id, entry) for entry in finish.entries])
-        | _jobs(finish.jobs)
+        | entries([entry_row(finish.merchant_id, entry) for entry in finish.entries])
+        | jobs(finish.jobs)
     )
 
 
@@ -332,8 +287,8 @@ def _settle(writes: Sequence[SettleUnknown]) -> Values:
     return (
         dict(zip(OUTCOME, outcome_row(write.merchant_id, write.transaction), strict=True))
         | {"payment_id": write.payment.id, "version": write.payment.version}
-        | _entries([entry_row(write.merchant_id, entry) for entry in write.entries])
-        | _jobs(write.jobs)
+        | entries([entry_row(write.merchant_id, entry) for entry in write.entries])
+        | jobs(write.jobs)
     )
 
 
@@ -342,8 +297,8 @@ def _collect(writes: Sequence[Transmit]) -> Values:
     payments = sorted((payment.id, payment.version) for payment in write.payments)
     collected = sorted(write.collected.items())
     return (
-        _columns(BATCH, [batch_row(batch) for batch in write.batches])
-        | _entries([entry_row(write.merchant_id, entry) for entry in write.entries])
+        columns(BATCH, [batch_row(batch) for batch in write.batches])
+        | entries([entry_row(write.merchant_id, entry) for entry in write.entries])
         | {
             "merchant_id": write.merchant_id,
             "payment_id": [payment_id for payment_id, _ in payments],
@@ -382,15 +337,15 @@ def _together(writes: Sequence[Any]) -> Values:
 
 def _purge(writes: Sequence[PurgeClaims]) -> Values:
     (write,) = writes
-    return {"merchant_id": write.merchant_id} | _columns(("key", "transaction_id"), write.claims)
+    return {"merchant_id": write.merchant_id} | columns(("key", "transaction_id"), write.claims)
 
 
 def _give_up(writes: Sequence[GiveUp]) -> Values:
-    return writes[0].values() | _jobs([writes[0].job])
+    return writes[0].values() | jobs([writes[0].job])
 
 
 def _remember(writes: Sequence[Happened]) -> Values:
-    return writes[0].values() | _jobs(writes[0].jobs)
+    return writes[0].values() | jobs(writes[0].jobs)
 
 
 def _nothing(_rows: Sequence[Row], _writes: Sequence[object]) -> list[None]:

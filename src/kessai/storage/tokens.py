@@ -5,17 +5,17 @@ loaded; a number has one instrument identifier because its fingerprint is a key.
 load and decide again. The claims of a request and its answer are of the same commit.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kessai.payment.lifecycle import Refusal
 from kessai.storage.compact import pack, unpack
 from kessai.storage.database import Database, Row, Run
-from kessai.storage.gathered import Gathered
 from kessai.storage.payments import Answer, Claim, encode_json, from_ms, to_ms, told_before
 from kessai.storage.writes import Conflict, Finish, Raced, claim_row, forget
 from kessai.tokens import standing
@@ -42,8 +42,6 @@ KINDS: Final[Mapping[type[Token], str]] = {
     InstrumentIdentifier: "instrument identifier",
     NetworkToken: "network token",
 }
-Stamp = int | list[object]
-"""How often tokens were changed; or the id, revision and key of every token that was found."""
 MOST_REFERRING: Final = 1_000
 MOST_KNOWN: Final = 4096
 """Of what is remembered of tokens that paid; it is forgotten as a whole."""
@@ -56,8 +54,8 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._read = database.read
-        self._stamps = Gathered(self._read_stamps)
-        self._known: dict[tuple[str, Names], tuple[Stamp, Standing | Unresolved]] = {}
+        self._known: dict[tuple[str, Names], tuple[int | None, Standing | Unresolved]] = {}
+        """With the `token_changes` that it was read after."""
 
     async def customer(self, merchant_id: str, token_id: str) -> Customer | Missing:
         return await self._find(merchant_id, token_id, Customer)
@@ -133,16 +131,16 @@ class Tokens:
         addresses = [token for token in found if isinstance(token, ShippingAddress)]
         return next(iter(instruments), None), next(iter(addresses), None)
 
-    async def standing(self, merchant_id: str, names: Names) -> Standing | Unresolved:
+    async def standing(self, merchant_id: str, names: Names, *, fresh: bool = True) -> Standing | Unresolved:
         """What the tokens that a payment names stand for, as it all stood at one moment.
 
-        As long as its stamp is the same, what stands is remembered: a card pays again and again.
+        It is remembered: a card pays again and again. Where `token_changes` does not tell whether it is so still, what
+        is remembered says what it relies on, and is for those only who do not ask for what is `fresh`.
         """
         asked = merchant_id, names
         changes = self._database.token_changes
-        stamp = await self._stamps.ask(asked) if changes is None else changes
         known = self._known.get(asked)
-        if known is not None and known[0] == stamp:
+        if known is not None and known[0] == changes and not (fresh and changes is None):
             return known[1]
         values = {
             "merchant_id": merchant_id,
@@ -154,38 +152,15 @@ class Tokens:
             rows = await self._read("load_paying_tokens", values)
         else:
             rows = await self._read("load_paying_customer", values | {"customer": names.customer})
-        found = standing.resolved({row[1]: _token(row) for row in rows}, names)
+        tokens = {row[1]: _token(row) for row in rows}
+        found = standing.resolved(tokens, names)
         if len(self._known) >= MOST_KNOWN:
             self._known.clear()
-        self._known[asked] = stamp, found  # what has changed since the stamp has another one by now
+        if changes is not None:  # what was changed meanwhile was counted
+            self._known[asked] = changes, found
+        elif isinstance(found, Standing):  # nothing is refused by what is remembered
+            self._known[asked] = None, replace(found, relies_on=standing.relied(tokens, names))
         return found
-
-    async def _read_stamps(self, asked: Sequence[tuple[str, Names]]) -> Sequence[Stamp]:
-        """Those of many, in one statement: only where `token_changes` does not tell."""
-        places, merchants, ids = [], [], []
-        owned_places, owners, customers = [], [], []
-        for place, (merchant_id, names) in enumerate(asked):
-            for id_ in (names.customer, names.payment_instrument, names.shipping_address, names.instrument):
-                if id_ is not None:
-                    places.append(place)
-                    merchants.append(merchant_id)
-                    ids.append(id_)
-            if names.customer is not None:
-                owned_places.append(place)
-                owners.append(merchant_id)
-                customers.append(names.customer)
-        values = {
-            "named_place": places,
-            "named_merchant": merchants,
-            "named_id": ids,
-            "customer_place": owned_places,
-            "customer_merchant": owners,
-            "customer_id": customers,
-        }
-        stamps: list[list[object]] = [[] for _ in asked]
-        for row in await self._read("paying_stamps", values):
-            stamps[row[0]].append(row[1:])
-        return stamps
 
     async def owned(self, merchant_id: str, customer_id: str) -> list[Owned]:
         """Everything that a customer owns."""

@@ -17,6 +17,7 @@ from kessai.payment.settle import Batch
 from kessai.storage.compact import pack
 from kessai.storage.database import Run, RunAll
 from kessai.storage.payments import Answer, Claim, encode_json, to_ms, told_before
+from kessai.tokens.standing import Relied
 
 
 class SealedCard(Struct, frozen=True):
@@ -26,7 +27,7 @@ class SealedCard(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The payment is not as it was loaded: load and prepare again."""
+    """A payment, or what was remembered for a new one, is not as it was loaded: load and prepare again."""
 
 
 class Begin(Struct, frozen=True, kw_only=True):
@@ -40,6 +41,8 @@ class Begin(Struct, frozen=True, kw_only=True):
     card: SealedCard | None = None
     """Given for a new payment only."""
     claims: tuple[Claim, ...] = ()
+    relies_on: Relied | None = None
+    """Of the stored cards of a new payment, on the engine that does not count their changes: else `Conflict`."""
     takes_over: "Job | None" = None
     """The clean-up of an open transaction that this one undoes: its own road will find that it came too late."""
 

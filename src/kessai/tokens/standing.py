@@ -30,6 +30,17 @@ class Names(Struct, frozen=True, kw_only=True):
     """Without it, it is enough that the tokens are there."""
 
 
+class Relied(Struct, frozen=True, kw_only=True):
+    """What has to be as it was, for something that is remembered of tokens to be so still."""
+
+    revisions: tuple[tuple[str, int], ...]
+    """Ids of tokens, with the revision of each."""
+    customer: str | None
+    """Whose defaults it depends on."""
+    defaults: int
+    """How many that customer has."""
+
+
 class Standing(Struct, frozen=True, kw_only=True, eq=False):
     """The tokens that pay, as they stood when they were looked up. What was not asked for, or is not there, is None."""
 
@@ -38,6 +49,8 @@ class Standing(Struct, frozen=True, kw_only=True, eq=False):
     """Its document has the billing address, in the words of the wire that it came over."""
     shipping_address: ShippingAddress | None = None
     customer: Customer | None = None
+    relies_on: Relied | None = None
+    """Where it is remembered: what commit 1 has to look at. None: it was read for this payment."""
 
     @property
     def expiry(self) -> str:
@@ -92,6 +105,18 @@ def resolved(found: Mapping[str, Token], names: Names) -> Standing | Unresolved:
         payment_instrument=chosen,
         shipping_address=address,
         customer=owner if isinstance(owner, Customer) else None,
+    )
+
+
+def relied(found: Mapping[str, Token], names: Names) -> Relied:
+    """What `resolved` went by. Whichever token changes has another revision; a default that is new is one more."""
+    owned = [token for token in found.values() if isinstance(token, PaymentInstrument | ShippingAddress)]
+    return Relied(
+        revisions=tuple((token.id, token.revision) for token in found.values()),
+        customer=names.customer,
+        defaults=sum(
+            token.is_default and token.customer == names.customer and token.deleted_at is None for token in owned
+        ),
     )
 
 

@@ -83,7 +83,7 @@ SELECT id, NULL::bytea AS key,
 SELECT id, key, 1 FROM taken;
 
 -- begin_new --
--- The same of payments that are new: nothing but a claim can be in their way.
+-- The same of payments that are new: nothing but a claim can be in their way, or a token that they relied on as it was.
 WITH intents AS (
     SELECT *
       FROM unnest(
@@ -109,8 +109,21 @@ WITH intents AS (
     SELECT w.id, w.key
       FROM wanted AS w JOIN claims AS c ON c.merchant_id = w.merchant_id AND c.key = w.key
      WHERE c.transaction_id >= w.since
+), changed AS (
+    SELECT r.payment_id
+      FROM unnest(:token_merchant_id::text[], :token_payment_id::bigint[], :token_id::text[], :token_revision::bigint[])
+               AS r (merchant_id, payment_id, id, revision)
+     WHERE (SELECT t.revision FROM tokens AS t
+             WHERE t.merchant_id = r.merchant_id AND t.id = r.id) IS DISTINCT FROM r.revision
+     UNION ALL
+    SELECT o.payment_id
+      FROM unnest(:owner_merchant_id::text[], :owner_payment_id::bigint[], :owner_id::text[],
+                  :owner_defaults::bigint[]) AS o (merchant_id, payment_id, id, defaults)
+     WHERE (SELECT count(*) FROM tokens AS t
+             WHERE t.merchant_id = o.merchant_id AND t.customer = o.id AND t.deleted_at IS NULL
+               AND t.is_default = 1) <> o.defaults
 ), free AS (
-    SELECT * FROM intents WHERE id NOT IN (SELECT id FROM taken)
+    SELECT * FROM intents WHERE id NOT IN (SELECT id FROM taken UNION ALL SELECT payment_id FROM changed)
 ), opened AS (
     INSERT INTO payments (merchant_id, id, version, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at)
     SELECT merchant_id, id, 0, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at FROM free
@@ -124,7 +137,7 @@ WITH intents AS (
       FROM free
     RETURNING id
 ), asked AS (
-    SELECT * FROM wanted WHERE id NOT IN (SELECT id FROM taken)
+    SELECT * FROM wanted WHERE id IN (SELECT id FROM free)
 ), claimed AS (
     INSERT INTO claims (merchant_id, key, request, transaction_id)
     SELECT merchant_id, key, request, id FROM asked ORDER BY merchant_id, key
@@ -141,7 +154,7 @@ SELECT id, NULL::bytea AS key,
 SELECT id, key, 1 FROM taken;
 
 -- begin_free --
--- The same of payments that claim nothing either: nothing at all can be in their way.
+-- The same of payments that claim nothing either.
 WITH intents AS (
     SELECT *
       FROM unnest(
@@ -159,9 +172,24 @@ WITH intents AS (
                brand, pan_prefix, pan_suffix, expiry, card,
                fingerprint, expires_at
            )
+), changed AS (
+    SELECT r.payment_id
+      FROM unnest(:token_merchant_id::text[], :token_payment_id::bigint[], :token_id::text[], :token_revision::bigint[])
+               AS r (merchant_id, payment_id, id, revision)
+     WHERE (SELECT t.revision FROM tokens AS t
+             WHERE t.merchant_id = r.merchant_id AND t.id = r.id) IS DISTINCT FROM r.revision
+     UNION ALL
+    SELECT o.payment_id
+      FROM unnest(:owner_merchant_id::text[], :owner_payment_id::bigint[], :owner_id::text[],
+                  :owner_defaults::bigint[]) AS o (merchant_id, payment_id, id, defaults)
+     WHERE (SELECT count(*) FROM tokens AS t
+             WHERE t.merchant_id = o.merchant_id AND t.customer = o.id AND t.deleted_at IS NULL
+               AND t.is_default = 1) <> o.defaults
+), free AS (
+    SELECT * FROM intents WHERE id NOT IN (SELECT payment_id FROM changed)
 ), opened AS (
     INSERT INTO payments (merchant_id, id, version, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at)
-    SELECT merchant_id, id, 0, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at FROM intents
+    SELECT merchant_id, id, 0, brand, pan_prefix, pan_suffix, expiry, card, fingerprint, expires_at FROM free
 )
 INSERT INTO transactions (merchant_id, id, payment_id, operation, status, currency, requested, approved, hold,
                           target_id, reference, merchant_transaction_id, reason, stan, rrn, flags, facts,
@@ -169,7 +197,7 @@ INSERT INTO transactions (merchant_id, id, payment_id, operation, status, curren
 SELECT merchant_id, id, id, operation, 'pending', currency, requested, 0, hold,
        target_id, reference, merchant_transaction_id, NULL, stan, rrn, flags, '{}' || repeat(' ', 340),
        payment_option, warnings, particulars, requested_at, lease, correlation
-  FROM intents
+  FROM free
 RETURNING id, NULL::bytea AS key;
 
 -- finish --

@@ -119,33 +119,3 @@ WITH concluded AS (
 SELECT id, 1 / (CASE WHEN (SELECT count(*) FROM changed) = cardinality(:token_id::text[])
                       AND (SELECT count(*) FROM added) = cardinality(:new_id::text[]) THEN 1 ELSE 0 END)
   FROM concluded;
-
--- paying_stamps --
--- Of many payments that name tokens, whether what stands behind them is as it was: for each, by its place, the id, the
--- revision and the number's key of all that `load_paying_tokens` and `load_paying_customer` find. `OFFSET 0` has each
--- looked for by its key, whatever the planner knows of the table: a young one has no statistics.
-WITH named AS MATERIALIZED (
-    SELECT n.place, t.*
-      FROM unnest(:named_place::integer[], :named_merchant::text[], :named_id::text[]) AS n (place, merchant_id, id)
-     CROSS JOIN LATERAL (SELECT merchant_id, id, revision, instrument, sealed FROM tokens
-                          WHERE merchant_id = n.merchant_id AND id = n.id OFFSET 0) AS t
-), defaults AS MATERIALIZED (
-    SELECT c.place, t.*
-      FROM unnest(:customer_place::integer[], :customer_merchant::text[], :customer_id::text[])
-               AS c (place, merchant_id, id)
-     CROSS JOIN LATERAL (SELECT merchant_id, id, revision, instrument FROM tokens
-                          WHERE merchant_id = c.merchant_id AND customer = c.id AND deleted_at IS NULL
-                            AND is_default = 1 OFFSET 0) AS t
-), referred AS (
-    SELECT place, merchant_id, instrument FROM named WHERE instrument IS NOT NULL
-     UNION ALL
-    SELECT place, merchant_id, instrument FROM defaults WHERE instrument IS NOT NULL
-)
-SELECT place, id, revision, substr(sealed, 3, 4) FROM named
- UNION ALL
-SELECT place, id, revision, NULL FROM defaults
- UNION ALL
-SELECT r.place, t.id, t.revision, substr(t.sealed, 3, 4)
-  FROM referred AS r
- CROSS JOIN LATERAL (SELECT id, revision, sealed FROM tokens
-                      WHERE merchant_id = r.merchant_id AND id = r.instrument OFFSET 0) AS t;
