@@ -9,8 +9,10 @@ from pathlib import Path
 
 import apsw
 import pytest
+from tests.storage.test_postgres import intent, outcome
 
 from kessai.storage import database, sqlite, writes
+from kessai.storage.compact import pack
 from kessai.storage.database import CommitUnknown, InUse, Run, Unsafe, load_queries, migrations
 from kessai.storage.sqlite import Sqlite, connect, for_sqlite, migrate
 
@@ -292,3 +294,26 @@ def test_every_statement_that_changes_tokens_is_known_to(folder: Path) -> None:
             marked |= {name} if query.changes_tokens else set()
     assert {"add_token", "change_token"} <= marked
     asyncio.run(store.close())
+
+
+def test_of_outcomes_that_share_a_commit_each_learns_whether_it_was_in_time(folder: Path) -> None:
+    """They go in together and are only counted; where one came too late, each is looked at."""
+
+    async def main() -> None:
+        store = Sqlite(folder)
+        begun = [intent(number) for number in range(1, 9)]
+        await asyncio.gather(*map(store.write, begun))
+        first, late = outcome(begun[2]), outcome(begun[2], b'{"is": "late"}')
+        assert await store.write(first) is True
+        commits = _commits(store)
+        others = [outcome(each) for each in begun if each is not begun[2]]
+        told = await asyncio.gather(*map(store.write, (*others[:4], late, *others[4:], outcome(begun[0]))))
+        assert commits == [9]
+        assert told == [True] * 4 + [False] + [True] * 3 + [False]
+        rows = await store.read("load_answer", {"merchant_id": "m", "id": begun[2].transaction.id})
+        assert [row[3] for row in rows] == [pack(b"{}")]
+        again = await asyncio.gather(*map(store.write, others))
+        assert again == [False] * 7
+        await store.close()
+
+    asyncio.run(main())

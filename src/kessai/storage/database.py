@@ -30,8 +30,8 @@ Row = tuple[Any, ...]
 Values = Mapping[str, object]
 Run = Callable[[str, Values], list[Row]]
 """Run a named query inside a write: its rows."""
-RunAll = Callable[[str, Sequence[tuple[Any, ...]]], list[Row]]
-"""Run a named query once for each of many rows, whose values stand in its own order: all the rows it gives."""
+RunAll = Callable[[str, Sequence[tuple[Any, ...]]], int]
+"""Run a named query once for each of many rows, whose values stand in its own order: how many rows it changed."""
 Kind = Literal["sqlite", "postgres"]
 
 MOST_WAITING: Final = 20_000
@@ -149,6 +149,8 @@ class Query:
     sql: str
     names: tuple[str, ...]
     changes_tokens: bool = False
+    counted: str = ""
+    """The same where its rows are counted only: SQLite makes a table for each `RETURNING`, and throws it away."""
 
     def bind(self, values: Values) -> tuple[object, ...]:
         return tuple(map(values.__getitem__, self.names))
@@ -156,6 +158,7 @@ class Query:
 
 _NAME: Final = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _CHANGES_TOKENS: Final = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) tokens\b")
+_RETURNING: Final = re.compile(r"\nRETURNING [^\n]+\Z")
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 
 
@@ -190,7 +193,8 @@ def load_queries(kind: Kind = "sqlite") -> dict[str, Query]:
         places = _PARAMETER.findall(sql)
         if kind == "sqlite":
             changes_tokens = _CHANGES_TOKENS.search(sql) is not None
-            queries[name] = Query(_PARAMETER.sub("?", sql), tuple(places), changes_tokens)
+            text = _PARAMETER.sub("?", sql)
+            queries[name] = Query(text, tuple(places), changes_tokens, _RETURNING.sub("", text))
             continue
         names = tuple(dict.fromkeys(places))
         numbered = {place: f"${number}" for number, place in enumerate(names, 1)}

@@ -104,7 +104,8 @@ CREATE INDEX transactions_by_merchants_id ON transactions (merchant_id, merchant
 CREATE INDEX transactions_open ON transactions (merchant_id, id) WHERE status = 'pending';
 
 CREATE INDEX transactions_unsettled ON transactions (merchant_id, id)
-    WHERE settlement_id IS NULL AND status = 'approved' AND operation IN ('sale', 'capture', 'refund', 'credit');
+    WHERE settlement_id IS NULL AND status = 'approved'
+          AND (operation = 'sale' OR operation = 'capture' OR operation = 'refund' OR operation = 'credit');
 
 CREATE TABLE entries (
     merchant_id TEXT NOT NULL,

@@ -35,7 +35,7 @@ from kessai.storage.database import (
 )
 from kessai.storage.group import Linger, Waiting, deliver, until_settled
 from kessai.storage.indexing import IndexRows
-from kessai.storage.writes import Begin, Finish, begin_all, finish_all
+from kessai.storage.writes import Begin, Finish, NotAll, begin_all, finish_all
 
 OLDEST_SQLITE: Final = (3, 51, 3)
 """Older ones can lose committed pages when a checkpoint races a commit."""
@@ -302,13 +302,21 @@ class Sqlite:
         return [self._commit([write])[0] for write in writes]  # one is bad: the others must not suffer (rule 6)
 
     def _together(self, writes: list[Write[Any]]) -> list[object]:
+        try:
+            return self._transact(writes, self._apply)
+        except NotAll:
+            return self._transact(writes, self._apply_each)
+
+    def _transact(
+        self, writes: list[Write[Any]], apply: Callable[[Sequence[Write[Any]]], list[object]]
+    ) -> list[object]:
         if self._is_dropped:
             self._open()
         writer = self._writer
         begun = time.perf_counter()
         writer.execute("BEGIN IMMEDIATE")
         try:
-            results = self._apply(writes)
+            results = apply(writes)
         except BaseException:
             if writer.in_transaction:  # a full disk and the like have rolled it back already
                 try:
@@ -341,6 +349,12 @@ class Sqlite:
             for write in writes
         ]
 
+    def _apply_each(self, writes: Sequence[Write[Any]]) -> list[object]:
+        """The same one by one: outcomes first here too."""
+        outcomes_first = sorted(writes, key=lambda write: type(write) is not Finish)
+        results = {id(write): self._apply_alone(write) for write in outcomes_first}
+        return [results[id(write)] for write in writes]
+
     def _apply_alone(self, write: Write[Any]) -> object:
         if isinstance(write, IndexRows):
             write.apply_all(self._run, self._run_all)
@@ -353,10 +367,14 @@ class Sqlite:
         self._changes_tokens |= known.changes_tokens
         return self._cursor.execute(known.sql, known.bind(values)).fetchall()
 
-    def _run_all(self, query: str, rows: Sequence[tuple[Any, ...]]) -> list[Row]:
+    def _run_all(self, query: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        if not rows:
+            return 0
         known = self.queries[query]
         self._changes_tokens |= known.changes_tokens
-        return self._cursor.executemany(known.sql, rows).fetchall() if rows else []
+        before = self._writer.total_changes()
+        self._cursor.executemany(known.counted, rows)
+        return self._writer.total_changes() - before
 
     def _drop_writer(self) -> None:
         """After a failed commit nothing that the connection believes can be trusted (R-7): the next write opens one."""

@@ -138,25 +138,20 @@ def begin_all(run: Run, run_all: RunAll, writes: Sequence[Begin]) -> list[bool]:
     return begun
 
 
+class NotAll(Exception):
+    """Some of many that were written together were not as they have to be; which ones, each finds out alone."""
+
+
 def finish_all(run_all: RunAll, writes: Sequence[Finish]) -> list[bool]:
-    """Conclude many transactions: for each, whether it was still open."""
-    rows = [outcome_row(write.merchant_id, write.transaction, write.answer) for write in writes]
-    open_until_now = {row[0] for row in run_all("conclude_transaction", rows)}
-    results = []
-    entries: list[tuple[object, ...]] = []
-    jobs: list[tuple[object, ...]] = []
-    for write in writes:
-        is_ours = write.transaction.id in open_until_now
-        open_until_now.discard(write.transaction.id)
-        results.append(is_ours)
-        if is_ours:
-            entries += [entry_row(write.merchant_id, entry) for entry in write.entries]
-            jobs += [(write.merchant_id, *job_row(job).values()) for job in write.jobs]
-    if entries:
-        run_all("post_entry", entries)
-    if jobs:
-        run_all("enqueue", jobs)
-    return results
+    """Conclude many transactions: for each, whether it was still open. NotAll where only some of them were."""
+    done = run_all("conclude_transaction", [outcome_row(w.merchant_id, w.transaction, w.answer) for w in writes])
+    if done == 0:
+        return [False] * len(writes)
+    if done < len(writes):
+        raise NotAll
+    run_all("post_entry", [entry_row(write.merchant_id, entry) for write in writes for entry in write.entries])
+    run_all("enqueue", [(write.merchant_id, *job_row(job).values()) for write in writes for job in write.jobs])
+    return [True] * len(writes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,8 @@ SELECT MAX(id) FROM (
 -- Payments with something that a cut may collect, oldest first.
 SELECT DISTINCT payment_id FROM transactions
  WHERE merchant_id = :merchant_id AND settlement_id IS NULL AND status = 'approved'
-   AND operation IN ('sale', 'capture', 'refund', 'credit') AND payment_id > :after AND concluded_at < :cut_at
+   AND (operation = 'sale' OR operation = 'capture' OR operation = 'refund' OR operation = 'credit')
+   AND payment_id > :after AND concluded_at < :cut_at
  ORDER BY payment_id
  LIMIT :most;
 
