@@ -101,7 +101,6 @@ class Cluster:
 
     def pgbench(self, seconds: int) -> float:
         """Transactions a second of the standard six statements, after `prepare_pgbench`."""
-        self.psql("pgbench", "CHECKPOINT")
         load = ["-M", "prepared", "-c", str(_CLIENTS), "-j", "2", "-T", str(seconds), "-n"]
         told = _run([str(self.programs / "pgbench"), *load, *self._there("pgbench")], self._environment())
         found = re.search(r"^tps = ([0-9.]+)", told, re.M)

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -38,6 +39,8 @@ _CARDS: Final = 1_000
 _ROUNDS: Final = 25
 """How often two that are compared take turns."""
 _TURN_S: Final = 1
+_PGBENCH_ROUNDS: Final = 9
+_PGBENCH_TURN_S: Final = 2
 _LONGEST_INDEXING_S: Final = 600
 _LOOKED_UP: Final = 20_000
 """Payments that lookups are spread over."""
@@ -69,6 +72,8 @@ class Setup:
     is_pinned: bool = False
     empty: "Setup | None" = None
     """The same with nothing stored, to compare with; None where nothing is compared."""
+    pgbench: Callable[[int], float] | None = None
+    """What the same server does of `pgbench`'s transactions in a second, found out in so many."""
 
 
 @dataclass(slots=True)
@@ -105,6 +110,8 @@ class Run:
                 if "a" in wish.kinds and idle is not None:
                     self._noop(idle, gateway, connections)
                 self._authorize(gateway, connections)
+            if setup.pgbench is not None:
+                self._against(setup.pgbench, gateway, wish.connections[-1])
         self._size()
         if "t" in wish.kinds:
             with self._serving() as gateway:
@@ -173,6 +180,29 @@ class Run:
         ratio = median(many / few for many, few in zip(rates["full"], rates["empty"], strict=True))
         name = f"beside {report.grouped(stored)} to empty, in turns, {self._setup.engine}, {connections} connections"
         self._found.remarks.append(Remark(name, ratio, at_least=0.95 if connections == 64 else None))
+
+    def _against(self, pgbench: Callable[[int], float], gateway: Gateway, connections: int) -> None:
+        """(b) against `pgbench` on the same server, in turns; the gateway stands still meanwhile."""
+        ratios, theirs = [], []
+        for number in range(_PGBENCH_ROUNDS):
+            signer = self._signer(gateway)
+            measured = partial(
+                self._measure,
+                gateway,
+                lambda _, signer=signer: signer.authorizations(),  # type: ignore[misc]
+                self._rates["b", connections] * 1.5,
+                connections,
+                _PGBENCH_TURN_S,
+            )
+            ours = measured() if number % 2 else None
+            with processes.stopped(gateway.pid):
+                theirs.append(pgbench(_PGBENCH_TURN_S))
+            ratios.append((ours or measured()).per_second / theirs[-1])
+        engine, must = self._setup.engine, 1.3 if self._setup.workers == 2 and connections == 64 else None
+        self._found.remarks += [
+            Remark(f"pgbench, six statements, 64 clients, per s, beside {engine}", median(theirs)),
+            Remark(f"(b) to pgbench, in turns, {engine}, {connections} connections", median(ratios), at_least=must),
+        ]
 
     def _by_token(self, gateway: Gateway, connections: int, cards: Sequence[Token]) -> None:
         signer = self._signer(gateway)

@@ -91,7 +91,6 @@ def _measure(given: argparse.Namespace, work: Path, found: Found) -> None:
         with ExitStack() as stack:
             cluster = stack.enter_context(Cluster.started(work))
             cluster.prepare_pgbench()
-            fastest = cluster.pgbench(given.seconds)  # before and after us: the better one counts
             for workers in given.workers:
                 names = [f"kessai{workers}", *([f"empty{workers}"] if wish.rows else [])]
                 made = [Database(cluster, name) for name in names]
@@ -102,23 +101,19 @@ def _measure(given: argparse.Namespace, work: Path, found: Found) -> None:
                         folder=work / database.name,
                         database=database.url,
                         workers=workers,
+                        pgbench=cluster.pgbench,
                     )
                     for database in made
                 ]
                 _run(wish, replace(setup, empty=next(iter(others), None)), found)
                 for database in made:
                     database.drop()
-            fastest = max(fastest, cluster.pgbench(given.seconds))
-            found.remarks.append(Remark(_PGBENCH, fastest))
 
 
 def _run(wish: Wish, setup: Setup, found: Found) -> None:
     Run(wish, setup, found).all()
     if "w" in wish.kinds:
         webhooks.run(wish, setup, found)
-
-
-_PGBENCH: Final = "pgbench, six statements, 64 clients, per s"
 
 
 def conclusions(found: Found) -> list[Remark]:
@@ -138,13 +133,6 @@ def conclusions(found: Found) -> list[Remark]:
     if noop:
         remarks.append(Remark("CPU of (a) in µs, 64 connections", noop.cpu_us, at_most=35))
     remarks += [_growth(row) for row in found.rows if row.what == AUTHORIZE and row.engine in _ALONE and not row.stored]
-    pgbench = next((remark.value for remark in found.remarks if remark.name == _PGBENCH), None)
-    for workers in _WORKERS:
-        engine = f"postgresql, {workers} worker{'s' if workers > 1 else ''}"
-        full = found.best(engine, AUTHORIZE, 64)
-        if full and pgbench:
-            ratio = full.per_second / pgbench
-            remarks.append(Remark(f"(b) to pgbench, {engine}", ratio, at_least=1.3 if workers == 2 else None))
     for row in found.rows:
         empty = found.best(row.engine, row.what, row.connections)
         if row.stored and empty:
