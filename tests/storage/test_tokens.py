@@ -197,6 +197,28 @@ def test_a_payment_begins_if_the_tokens_that_it_relies_on_are_as_they_were(
     asyncio.run(main())
 
 
+@on_postgresql
+def test_a_remembered_number_that_cannot_be_opened_is_read_again(tmp_path: Path) -> None:
+    """As after a key was replaced: sealing anew changes no revision."""
+
+    async def main() -> None:
+        async with opened(tmp_path) as house:
+            resolve = house.tokenizer.resolve
+            _, _, number = await filed(house)
+            names, row = Names(instrument=number.id), f"WHERE merchant_id = '{OURS}' AND id = '{number.id}'"
+            await by_hand(house, f"UPDATE tokens SET sealed = '\\x00'::bytea || sealed {row}")
+            for fresh in (True, False, True):
+                with pytest.raises(CannotOpen):
+                    await resolve(OURS, names, fresh=fresh)
+            await by_hand(house, f"UPDATE tokens SET sealed = substr(sealed, 2) {row}")
+            for fresh in (False, False, True):
+                found = await resolve(OURS, names, fresh=fresh)
+                assert isinstance(found, Resolved)
+                assert found.number == PAN
+
+    asyncio.run(main())
+
+
 def test_tokens_resolve_to_what_pays(tmp_path: Path) -> None:
     async def main() -> None:
         async with opened(tmp_path) as house:
