@@ -285,6 +285,45 @@ def test_a_settlement_collects_once_and_ends_the_time_for_voids(tmp_path: Path) 
     asyncio.run(main())
 
 
+def test_what_was_voided_is_read_by_one_cut_and_by_none_after_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        clock = Clock()
+        async with opened(tmp_path, clock=clock, works=False) as house:
+            till = Till(house, "kessai_vpc")
+            root, sale, other = [await till.authorize(capture=each) for each in (False, True, True)]
+            captured = await till.do(Capture(target=root.id, amount=usd(6_000)))
+            refund = await till.do(Refund(target=other.id, amount=usd(2_500)))
+            assert isinstance(captured, Transaction)
+            assert isinstance(refund, Transaction)
+
+            async def cut() -> list[tuple[int, int]]:
+                clock.moved += timedelta(seconds=1)
+                made = await settlement.settle(house.gateway, till.merchant, clock())
+                return [(each.captured, each.returned) for each in made]
+
+            async def waiting() -> list[int]:
+                return await house.gateway.payments.unsettled("kessai_vpc", clock(), 0, 100)
+
+            for each in (sale, refund):
+                assert isinstance(await till.do(Void(target=each.id)), Transaction)
+            assert await cut() == [(16_000, 0)]
+            assert await waiting() == []
+            assert (await till.payment(sale)).root.settlement is None
+            assert await till.do(Void(target=sale.id)) is Refusal.NOT_VOIDABLE
+            # what was voided stands beside what comes later
+            assert isinstance(await till.do(Refund(target=other.id, amount=usd(1_500))), Transaction)
+            assert await cut() == [(0, 1_500)]
+            # and where nothing else is to be collected
+            last = await till.authorize(capture=True)
+            await till.do(Void(target=last.id))
+            clock.moved += timedelta(seconds=1)
+            assert await waiting() == [last.payment_id]
+            assert (await cut(), await waiting()) == ([], [])
+            assert await is_proven(house)
+
+    asyncio.run(main())
+
+
 def test_a_void_and_the_cut_off_at_once_never_both_win(tmp_path: Path) -> None:
     """A-41."""
 

@@ -7,10 +7,11 @@ from kessai import ids
 from kessai.gateway import Gateway
 from kessai.ledger import settlement_entries
 from kessai.log import log
+from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.merchant import Merchant
-from kessai.payment.settle import Batch, batches, business_date, is_due
+from kessai.payment.settle import Batch, batches, business_date, is_due, is_never_due
 from kessai.storage.merchants import SettledUntil
-from kessai.storage.writes import Raced, Transmit
+from kessai.storage.writes import NONE, Raced, Transmit
 
 PAYMENTS_A_COMMIT = 200
 """So many payments go into one batch at the most: a settlement never holds the writer for long."""
@@ -25,7 +26,7 @@ async def settle(gateway: Gateway, merchant: Merchant, cut_at: datetime) -> list
         if done is None:
             continue
         made += done
-        after = 0 if done else payment_ids[-1]
+        after = payment_ids[-1]
     await gateway.database.write(SettledUntil(merchant.id, cut_at))
     for batch in made:
         log(
@@ -43,22 +44,23 @@ async def _collect(
     gateway: Gateway, merchant: Merchant, payment_ids: list[int], cut_at: datetime
 ) -> list[Batch] | None:
     """One commit; None when somebody changed a payment meanwhile."""
-    payments, due = [], []
+    payments: list[Payment] = []
+    due: list[Transaction] = []
+    voided: list[int] = []
     for payment_id in payment_ids:
         found = await gateway.payments.load_payment(merchant.id, payment_id)
-        collected = (
-            [
-                tx
-                for tx in found.payment.transactions
-                if is_due(found.payment, tx) and tx.concluded_at is not None and tx.concluded_at < cut_at
-            ]
-            if found
-            else []
-        )
-        if found and collected:
-            payments.append(found.payment)
+        if found is None:
+            continue
+        payment = found.payment
+        collected = [
+            tx for tx in payment.transactions if is_due(payment, tx) and tx.concluded_at and tx.concluded_at < cut_at
+        ]
+        out = [tx.id for tx in payment.transactions if is_never_due(payment, tx)]
+        if collected or out:
+            payments.append(payment)
             due += collected
-    if not due:
+            voided += out
+    if not payments:
         return []
     day = business_date(cut_at, merchant.terms)
     made = batches(due, _ids(gateway), day)
@@ -66,7 +68,7 @@ async def _collect(
     write = Transmit(
         merchant_id=merchant.id,
         payments=payments,
-        collected={tx.id: of_currency[tx.requested.currency.code] for tx in due},
+        collected={tx.id: of_currency[tx.requested.currency.code] for tx in due} | dict.fromkeys(voided, NONE),
         batches=made,
         entries=[entry for batch in made for entry in settlement_entries(batch, cut_at)],
         cut_at=cut_at,

@@ -57,6 +57,11 @@ def is_due(payment: Payment, transaction: Transaction) -> bool:
     )
 
 
+def is_never_due(payment: Payment, transaction: Transaction) -> bool:
+    """Whether no cut will ever collect what a cut would have: its void was approved."""
+    return transaction.operation in SETTLED_BY_BATCH and payment.is_voided(transaction)
+
+
 def batches(due: Iterable[Transaction], ids: Iterable[int], day: date) -> tuple[Batch, ...]:
     """Add up what a cut collects, a batch for each currency, in the order of the currencies' codes."""
     by_currency: dict[str, list[Transaction]] = {}

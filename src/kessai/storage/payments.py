@@ -97,7 +97,7 @@ def transaction_of(row: Row) -> Transaction:
         particulars=unpack(row[18]),
         requested_at=from_ms(row[19]),
         concluded_at=from_ms(row[20]) if row[20] is not None else None,
-        settlement=row[21],
+        settlement=row[21] or None,
     )
 
 

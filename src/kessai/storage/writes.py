@@ -263,6 +263,10 @@ class Happened:
         enqueue(run, self.merchant_id, self.jobs)
 
 
+NONE: Final = 0
+"""Stands for a settlement where none will ever be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transmit:
     """Collect transactions into batches. Conditional on each payment: one that changed meanwhile waits for the next.
@@ -273,7 +277,7 @@ class Transmit:
     merchant_id: str
     payments: Sequence[Payment]
     collected: Mapping[int, int]
-    """Transaction id to settlement id."""
+    """Transaction id to settlement id; to `NONE` where it was voided, so that no later cut reads it again."""
     batches: Sequence[Batch]
     entries: Sequence[Entry]
     cut_at: datetime

@@ -51,9 +51,10 @@ VALUES (:merchant_id, :transaction_id, :id, :kind, :detail);
 
 -- load_payment_of --
 -- The payment that a transaction belongs to.
-SELECT p.id, p.version, p.brand, p.pan_prefix, p.pan_suffix, p.expiry, p.expires_at, p.card
-  FROM transactions AS t JOIN payments AS p ON p.merchant_id = t.merchant_id AND p.id = t.payment_id
- WHERE t.merchant_id = :merchant_id AND t.id = :id;
+SELECT id, version, brand, pan_prefix, pan_suffix, expiry, expires_at, card
+  FROM payments
+ WHERE merchant_id = :merchant_id
+   AND id = (SELECT payment_id FROM transactions WHERE merchant_id = :merchant_id AND id = :id);
 
 -- find_by_merchants_id --
 -- The latest transaction that carried the merchant's own id.
@@ -158,10 +159,10 @@ SELECT DISTINCT payment_id FROM transactions
  LIMIT :most;
 
 -- transmit --
--- A transaction is collected by a batch, once.
+-- A transaction is collected by a batch, once, or by none (0).
 UPDATE transactions
    SET settlement_id = :settlement_id
- WHERE merchant_id = :merchant_id AND id = :id AND settlement_id IS NULL AND status = 'approved'
+ WHERE merchant_id = :merchant_id AND id = :id AND COALESCE(settlement_id, 0) = 0 AND status = 'approved'
 RETURNING id;
 
 -- add_settlement --

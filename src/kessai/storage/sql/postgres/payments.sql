@@ -332,18 +332,18 @@ INSERT INTO events (merchant_id, transaction_id, id, kind, detail)
 VALUES (:merchant_id, :transaction_id, :id, :kind, :detail);
 
 -- collect --
--- Transactions go into settlements, all of them or none: a payment that does not stand, or a transaction that is
--- collected already, makes the division undo everything.
+-- Transactions go into settlements, or for good into none (0), all of them or nothing: a payment that does not stand, or
+-- a transaction that is collected already, makes the division undo everything.
 WITH standing AS (
-    UPDATE payments AS p SET version = p.version + 1
-      FROM unnest(:payment_id::bigint[], :version::bigint[]) AS w (id, version)
-     WHERE p.merchant_id = :merchant_id AND p.id = w.id AND p.version = w.version
-    RETURNING p.id
+    UPDATE payments SET version = version + 1
+     WHERE merchant_id = :merchant_id AND id = ANY (:payment_id::bigint[])
+       AND version = (:version::bigint[])[array_position(:payment_id::bigint[], id)]
+    RETURNING id
 ), collected AS (
-    UPDATE transactions AS t SET settlement_id = w.settlement_id
-      FROM unnest(:transaction_id::bigint[], :settlement_id::bigint[]) AS w (id, settlement_id)
-     WHERE t.merchant_id = :merchant_id AND t.id = w.id AND t.settlement_id IS NULL AND t.status = 'approved'
-    RETURNING t.id
+    UPDATE transactions SET settlement_id = (:settlement_id::bigint[])[array_position(:transaction_id::bigint[], id)]
+     WHERE merchant_id = :merchant_id AND id = ANY (:transaction_id::bigint[])
+       AND COALESCE(settlement_id, 0) = 0 AND status = 'approved'
+    RETURNING id
 ), cut AS (
     INSERT INTO settlements (merchant_id, id, currency, business_date, captured, returned, transactions, cut_at)
     SELECT :merchant_id, s.id, s.currency, s.business_date, s.captured, s.returned, s.transactions, :cut_at
