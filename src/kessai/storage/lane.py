@@ -20,6 +20,10 @@ LOCK_MS: Final = 1000
 IMPATIENT_LOCK_MS: Final = 50
 """How long a statement waits for rows that somebody else has; and where others wait for this very connection."""
 
+PLANS_S: Final = 0.25, 64.0
+"""A plan is made again after this long, at first and later. One that was made while its tables were small takes any
+part of a key for as good as the whole, and would read a merchant's every row until the next ANALYZE."""
+
 _PINNED: Final = (
     "BEGIN; SET LOCAL statement_timeout = 1400; SET LOCAL lock_timeout = {}; "
     "SET LOCAL idle_in_transaction_session_timeout = 3000"
@@ -56,6 +60,8 @@ class Lane:
         self._statements: dict[str, Any] = {}
         self._warning = ""
         self._lock_ms = LOCK_MS
+        self._plans_s = PLANS_S[0]
+        self._plans_until = 0.0
         self.is_idle = True
 
     @property
@@ -75,6 +81,8 @@ class Lane:
         connection.add_log_listener(self._noticed)
         self._statements = {}
         self._lock_ms = LOCK_MS
+        self._plans_s = PLANS_S[0]
+        self._plans_until = asyncio.get_running_loop().time() + self._plans_s
         self._connection = connection
 
     def drop(self, *, has_hung: bool = False) -> None:
@@ -110,7 +118,8 @@ class Lane:
         known = query if isinstance(query, Query) else self._queries[query]
         arguments = known.bind(values)
         self._warning = ""
-        timer = asyncio.get_running_loop().call_later(limit_s, self._give_up)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(limit_s, self._give_up)
         try:
             if self._pooled:
                 rows = await self._pinned(connection, known.sql, arguments, lock_ms)
@@ -120,6 +129,10 @@ class Lane:
                 if lock_ms != self._lock_ms:
                     await connection.execute(f"SET lock_timeout = {lock_ms:d}")
                     self._lock_ms = lock_ms
+                if loop.time() >= self._plans_until:
+                    await connection.execute("DISCARD PLANS")
+                    self._plans_s = min(self._plans_s * 2, PLANS_S[1])
+                    self._plans_until = loop.time() + self._plans_s
                 statement = self._statements.get(query)
                 if statement is None:
                     statement = await self._prepare(connection, query, known.sql)

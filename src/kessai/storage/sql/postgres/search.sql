@@ -14,10 +14,11 @@ SELECT t.id, t.payment_id, t.operation, t.status, t.currency, t.requested, t.app
        t.merchant_transaction_id, t.reason, t.stan, t.rrn, t.flags, t.facts, t.payment_option, t.warnings, t.particulars,
        t.requested_at, t.concluded_at, t.settlement_id,
        p.brand, p.pan_prefix, p.pan_suffix, p.expiry, p.fingerprint, r.particulars
-  FROM transactions AS t
+  FROM unnest(:ids::bigint[]) AS w (id)
+ CROSS JOIN LATERAL (SELECT * FROM transactions AS o WHERE o.merchant_id = :merchant_id AND o.id = w.id OFFSET 0) AS t
   JOIN payments AS p ON p.merchant_id = t.merchant_id AND p.id = t.payment_id
   JOIN transactions AS r ON r.merchant_id = t.merchant_id AND r.id = t.payment_id
- WHERE t.merchant_id = :merchant_id AND t.id = ANY(:ids::bigint[]);
+ WHERE p.merchant_id = :merchant_id AND r.merchant_id = :merchant_id;
 
 -- index --
 -- What many transactions are found by, and how far the index has come with them. A row that was written with its
