@@ -137,13 +137,24 @@ class Proxy:
 
     def __init__(self, acquirer_port: int) -> None:
         self.acquirer_port = acquirer_port
-        self.port = lasting_port()
+        self.port = 0
         self.fault: Fault = HEALTHY
         self.lines: set[Line] = set()
         self.connected = 0
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
+        """Listen, at first on a port that is free and then always on the same."""
+        while self.port == 0:
+            self.port = lasting_port()
+            try:
+                await self._listen()
+            except OSError:  # somebody else was faster
+                self.port = 0
+        if self._server is None:
+            await self._listen()
+
+    async def _listen(self) -> None:
         self._server = await asyncio.get_running_loop().create_server(lambda: Line(self), "127.0.0.1", self.port)
 
     def cut(self) -> None:
