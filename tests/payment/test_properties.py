@@ -34,7 +34,7 @@ from kessai.payment.money import Currency, Money
 from kessai.payment.refund import Refund
 from kessai.payment.reverse import Reverse
 from kessai.payment.schedule import split
-from kessai.payment.settle import batches, is_due
+from kessai.payment.settle import batches, is_due, is_never_due
 from kessai.payment.void import Void
 from tests.payment.histories import LENIENT, NOON, STRICT, VISA, History
 
@@ -54,6 +54,8 @@ class Shop:
     lines: list[Entry] = field(default_factory=list)
     stored: Balances = field(default_factory=dict)
     collected: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    passed_over: set[int] = field(default_factory=set)
+    """What a cut found that none will ever collect."""
     ids: int = 0
 
     def begin(self, currency: Currency, minor: int, kind: str, outcome: str) -> None:
@@ -107,6 +109,11 @@ class Shop:
         for batch in batches((tx for _, tx in due), range(self.ids, self.ids + 10), date(2026, 3, 10)):
             self._write(settlement_entries(batch, NOON))
             self.collected[batch.currency.code] += batch.net.minor
+        for payment in filter(None, [history.payment for history in self.histories]):
+            out = [tx for tx in payment.transactions if is_never_due(payment, tx)]
+            assert all(tx.status is Status.APPROVED and tx.settlement is None for tx in out)
+            self.passed_over |= {tx.id for tx in out}
+        assert self.passed_over.isdisjoint(tx.id for _, tx in due)
         for history, tx in due:
             assert history.payment is not None
             history.payment = history.payment.with_transaction(replace(tx, settlement=self.ids))

@@ -12,7 +12,7 @@ from kessai.payment.lifecycle import Payment, Transaction
 from kessai.payment.merchant import Merchant
 from kessai.payment.settle import Batch, batches, business_date, is_due, is_never_due
 from kessai.storage.merchants import SettledUntil
-from kessai.storage.writes import NONE, Raced, Transmit
+from kessai.storage.writes import NO_SETTLEMENT, Raced, Transmit
 
 PAYMENTS_A_COMMIT = 200
 """So many payments go into one batch at the most: a settlement never holds the writer for long."""
@@ -70,7 +70,7 @@ async def _collect(
     write = Transmit(
         merchant_id=merchant.id,
         payments=payments,
-        collected={tx.id: of_currency[tx.requested.currency.code] for tx in due} | dict.fromkeys(voided, NONE),
+        collected={tx.id: of_currency[tx.requested.currency.code] for tx in due} | dict.fromkeys(voided, NO_SETTLEMENT),
         batches=made,
         entries=[entry for batch in made for entry in settlement_entries(batch, cut_at)],
         cut_at=cut_at,

@@ -49,17 +49,20 @@ def _cutoff(terms: Terms) -> time:
 
 def is_due(payment: Payment, transaction: Transaction) -> bool:
     """Whether a cut collects a transaction: approved, moves money, not settled, not voided nor being voided."""
-    return (
-        transaction.operation in SETTLED_BY_BATCH
-        and transaction.status is Status.APPROVED
-        and transaction.settlement is None
-        and not payment.is_being_voided(transaction)
-    )
+    return _moves_money(transaction) and not payment.is_being_voided(transaction)
 
 
 def is_never_due(payment: Payment, transaction: Transaction) -> bool:
     """Whether no cut will ever collect what a cut would have: its void was approved."""
-    return transaction.operation in SETTLED_BY_BATCH and payment.is_voided(transaction)
+    return _moves_money(transaction) and payment.is_voided(transaction)
+
+
+def _moves_money(transaction: Transaction) -> bool:
+    return (
+        transaction.operation in SETTLED_BY_BATCH
+        and transaction.status is Status.APPROVED
+        and transaction.settlement is None
+    )
 
 
 def batches(due: Iterable[Transaction], ids: Iterable[int], day: date) -> tuple[Batch, ...]:

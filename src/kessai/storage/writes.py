@@ -263,7 +263,7 @@ class Happened:
         enqueue(run, self.merchant_id, self.jobs)
 
 
-NONE: Final = 0
+NO_SETTLEMENT: Final = 0
 """Stands for a settlement where none will ever be."""
 
 
@@ -277,7 +277,7 @@ class Transmit:
     merchant_id: str
     payments: Sequence[Payment]
     collected: Mapping[int, int]
-    """Transaction id to settlement id; to `NONE` where it was voided, so that no later cut reads it again."""
+    """Transaction id to settlement id; to `NO_SETTLEMENT` where it was voided, so that no later cut reads it again."""
     batches: Sequence[Batch]
     entries: Sequence[Entry]
     cut_at: datetime
