@@ -19,7 +19,7 @@ from tests.postgres import Server
 from kessai.payment.capture import Capture
 from kessai.payment.lifecycle import Operation, Payment, Refusal, Status, Transaction
 from kessai.storage import postgres as module
-from kessai.storage.database import CommitUnknown, DatabaseError, Failure, Unavailable, Write
+from kessai.storage.database import CommitUnknown, DatabaseError, Failure, Query, Unavailable, Write
 from kessai.storage.failures import BY_NAME, BY_STATE, failure_of
 from kessai.storage.lane import Lane
 from kessai.storage.merchants import SettledUntil
@@ -402,6 +402,23 @@ def test_a_server_that_hangs_is_given_up_within_two_seconds(own_server: Server) 
             await _refused_at_once(intent(400), store)
             own_server.signal(signal.SIGCONT, everybody=True)
             await _is_back(store, BACK_S)
+
+    asyncio.run(main())
+
+
+def test_a_process_that_stood_still_hears_what_was_answered_meanwhile() -> None:
+    """F22 is about the server: a pause of this process for longer than a statement may take is none of its."""
+
+    async def main() -> None:
+        gone: list[bool] = []
+        lane = Lane(postgres.fresh(), {}, pooled=False, on_down=gone.append)
+        await lane.open()
+        slow = asyncio.create_task(lane.run(Query("SELECT pg_sleep(0.1), 7", ()), {}, limit_s=0.3))
+        await asyncio.sleep(0.05)
+        time.sleep(0.5)  # the answer comes, and then the limit passes
+        ((_, answer),) = await slow
+        assert (answer, gone, lane.is_up) == (7, [], True)
+        await lane.close()
 
     asyncio.run(main())
 
