@@ -21,7 +21,7 @@ from kessai.payment.lifecycle import Operation, Payment, Refusal, Status, Transa
 from kessai.storage import postgres as module
 from kessai.storage.database import CommitUnknown, DatabaseError, Failure, Query, Unavailable, Write
 from kessai.storage.failures import BY_NAME, BY_STATE, failure_of
-from kessai.storage.lane import Lane
+from kessai.storage.lane import STATEMENT_S, Lane
 from kessai.storage.merchants import SettledUntil
 from kessai.storage.nodes import RenewNode, TakeNode
 from kessai.storage.payments import Answer, Claim, Payments
@@ -411,13 +411,19 @@ def test_a_process_that_stood_still_hears_what_was_answered_meanwhile() -> None:
 
     async def main() -> None:
         gone: list[bool] = []
-        lane = Lane(postgres.fresh(), {}, pooled=False, on_down=gone.append)
+        url = postgres.fresh()
+        lane = Lane(url, {}, pooled=False, on_down=gone.append)
         await lane.open()
-        slow = asyncio.create_task(lane.run(Query("SELECT pg_sleep(0.1), 7", ()), {}, limit_s=0.3))
-        await asyncio.sleep(0.05)
-        time.sleep(0.5)  # the answer comes, and then the limit passes
+        other = await asyncpg.connect(url)
+        slow = asyncio.create_task(lane.run(Query("SELECT pg_sleep(0.4), 7", ()), {}))
+        while not slow.done() and not await other.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+        ):
+            pass
+        time.sleep(STATEMENT_S + 0.2)  # the answer comes, and then the limit passes
         ((_, answer),) = await slow
         assert (answer, gone, lane.is_up) == (7, [], True)
+        await other.close()
         await lane.close()
 
     asyncio.run(main())
